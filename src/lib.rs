@@ -1,1 +1,5 @@
+//! callfeed streams call-tracking accounts into Kafka, exactly once.
 
+pub mod config;
+pub mod domain;
+pub mod edge;

@@ -1,0 +1,9 @@
+//! The rules: what to read next, which calls to publish, what changed. Pure functions and plain data.
+//!
+//! Nothing here does I/O, waits, reads a clock, draws random numbers or serialises; time and settings come in as
+//! arguments. Nothing here uses another module of the crate. A test holds both.
+
+pub mod call;
+pub mod filter;
+pub mod plan;
+pub mod time;

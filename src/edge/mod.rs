@@ -1,0 +1,1 @@
+//! The edges: each knows one outside system and none of the other edges.
