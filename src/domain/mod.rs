@@ -4,6 +4,10 @@
 //! arguments. Nothing here uses another module of the crate. A test holds both.
 
 pub mod call;
+pub mod coverage;
 pub mod filter;
+pub mod ledger;
+pub mod pace;
+pub mod paging;
 pub mod plan;
 pub mod time;

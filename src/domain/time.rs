@@ -121,6 +121,11 @@ impl LocalTime {
         LocalHour(self.0.div_euclid(3600))
     }
 
+    /// Seconds since 1970-01-01 00:00:00 of this clock.
+    pub const fn seconds(self) -> i64 {
+        self.0
+    }
+
     pub const fn seconds_since(self, earlier: LocalTime) -> i64 {
         self.0 - earlier.0
     }

@@ -1,0 +1,405 @@
+//! One table of columns per record: from it follow the struct, what is asked of the API, decoding, the fingerprint of
+//! each part and the fields of the event.
+//!
+//! Written out by hand, a new column would have to be added in five places, and forgetting one would lose data
+//! silently. [`wire_record!`] is the only place that knows how the five follow from a line of the table.
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+use serde_json::value::RawValue;
+
+use super::wire::{Extra, FromWire, Items, Money, Text, Texts, WireTime};
+
+/// What a column can do besides being read.
+pub trait Column<'a>: FromWire<'a> {
+    /// Adds the column to an event: one field under the API's name; of a time two, the second being the text.
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        local_name: &'static str,
+        zone: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error>;
+
+    /// Adds what the fingerprint is made of. An empty column adds nothing, so that null, an empty list and a column
+    /// that was not there are the same.
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>);
+
+    /// Adds unknown columns of nested records, under `column[index].name`.
+    fn nested_extra(&self, _name: &str, _extra: &mut Extra<'a>) {}
+}
+
+/// A nested record: what [`wire_record!`] makes.
+pub trait Record<'a>: Sized {
+    fn serialize_in<S: Serializer>(&self, zone: &TimeZone, serializer: S) -> Result<S::Ok, S::Error>;
+    fn digest(&self, digest: &mut Vec<u8>);
+    fn extra(&self) -> &Extra<'a>;
+}
+
+/// Starts a column in a digest: its name, apart from what follows.
+fn tag(name: &str, digest: &mut Vec<u8>) {
+    digest.extend_from_slice(name.as_bytes());
+    digest.push(0);
+}
+
+/// A value with its length before it, so that two texts cannot run into each other.
+fn bytes(value: &[u8], digest: &mut Vec<u8>) {
+    digest.extend_from_slice(&(value.len() as u64).to_le_bytes());
+    digest.extend_from_slice(value);
+}
+
+/// A set of values without an order: the sum of their hashes, and how many.
+fn unordered(name: &str, hashes: impl Iterator<Item = u64>, digest: &mut Vec<u8>) {
+    let (count, sum) = hashes.fold((0_u64, 0_u64), |(count, sum), hash| (count + 1, sum.wrapping_add(hash)));
+    if count > 0 {
+        tag(name, digest);
+        digest.extend_from_slice(&count.to_le_bytes());
+        digest.extend_from_slice(&sum.to_le_bytes());
+    }
+}
+
+impl<'a> Column<'a> for i64 {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        _: &'static str,
+        _: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        event.serialize_field(name, self)
+    }
+
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        tag(name, digest);
+        digest.extend_from_slice(&self.to_le_bytes());
+    }
+}
+
+impl<'a> Column<'a> for Option<i64> {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        _: &'static str,
+        _: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        event.serialize_field(name, self)
+    }
+
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        if let Some(number) = self {
+            number.digest(name, digest);
+        }
+    }
+}
+
+impl<'a> Column<'a> for Option<bool> {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        _: &'static str,
+        _: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        event.serialize_field(name, self)
+    }
+
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        if let Some(value) = self {
+            tag(name, digest);
+            digest.push(u8::from(*value));
+        }
+    }
+}
+
+impl<'a> Column<'a> for Option<Text<'a>> {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        _: &'static str,
+        _: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        event.serialize_field(name, self)
+    }
+
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        if let Some(text) = self {
+            tag(name, digest);
+            bytes(text.as_bytes(), digest);
+        }
+    }
+}
+
+impl<'a> Column<'a> for WireTime<'a> {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        local_name: &'static str,
+        zone: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        event.serialize_field(name, &self.local.to_instant(zone).unix_millis())?;
+        event.serialize_field(local_name, &self.text)
+    }
+
+    /// By meaning, not by text: a `T` for the space is no change.
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        tag(name, digest);
+        digest.extend_from_slice(&self.local.seconds().to_le_bytes());
+    }
+}
+
+impl<'a> Column<'a> for Option<WireTime<'a>> {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        local_name: &'static str,
+        zone: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        let millis = self.as_ref().map(|time| time.local.to_instant(zone).unix_millis());
+        event.serialize_field(name, &millis)?;
+        event.serialize_field(local_name, &self.as_ref().map(|time| &time.text))
+    }
+
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        if let Some(time) = self {
+            time.digest(name, digest);
+        }
+    }
+}
+
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (bytes, from) = self.to_avro_bytes();
+        serializer.serialize_bytes(&bytes[from..])
+    }
+}
+
+impl<'a> Column<'a> for Option<Money> {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        _: &'static str,
+        _: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        event.serialize_field(name, self)
+    }
+
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        if let Some(Money(units)) = self {
+            units.digest(name, digest);
+        }
+    }
+}
+
+impl<'a> Column<'a> for Texts<'a> {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        _: &'static str,
+        _: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        event.serialize_field(name, &self.0)
+    }
+
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        unordered(name, self.0.iter().map(|text| hash(text.as_bytes())), digest);
+    }
+}
+
+impl<'a, T: Record<'a>> Column<'a> for Items<T>
+where
+    Items<T>: FromWire<'a>,
+{
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        _: &'static str,
+        zone: &TimeZone,
+        event: &mut S,
+    ) -> Result<(), S::Error> {
+        event.serialize_field(name, &InZone { items: self, zone, row: std::marker::PhantomData })
+    }
+
+    fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
+        let mut scratch = Vec::new();
+        let hashes = self.0.iter().map(|item| {
+            scratch.clear();
+            item.digest(&mut scratch);
+            hash(&scratch)
+        });
+        unordered(name, hashes, digest);
+    }
+
+    fn nested_extra(&self, name: &str, extra: &mut Extra<'a>) {
+        for (index, item) in self.0.iter().enumerate() {
+            let named = item.extra().iter().map(|(key, json)| (format!("{name}[{index}].{key}"), *json));
+            extra.extend(named);
+        }
+    }
+}
+
+/// Nested records hold times too, so the zone has to come along.
+struct InZone<'i, 'a, T> {
+    items: &'i Items<T>,
+    zone: &'i TimeZone,
+    row: std::marker::PhantomData<&'a ()>,
+}
+
+impl<'a, T: Record<'a>> Serialize for InZone<'_, 'a, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct One<'i, 'a, T>(&'i T, &'i TimeZone, std::marker::PhantomData<&'a ()>);
+        impl<'a, T: Record<'a>> Serialize for One<'_, 'a, T> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize_in(self.1, serializer)
+            }
+        }
+        serializer.collect_seq(self.items.0.iter().map(|item| One(item, self.zone, self.row)))
+    }
+}
+
+/// Digests unknown columns by content, whatever the order of their keys.
+pub fn digest_extra(extra: &Extra<'_>, digest: &mut Vec<u8>) {
+    for (name, json) in extra {
+        let canonical = canonical_json(json);
+        if canonical != "null" {
+            tag(name, digest);
+            bytes(canonical.as_bytes(), digest);
+        }
+    }
+}
+
+/// The JSON text with the keys of every object in order, so that equal contents are equal texts.
+pub fn canonical_json(json: &RawValue) -> String {
+    match serde_json::from_str::<serde_json::Value>(json.get()) {
+        Ok(mut value) => {
+            value.sort_all_objects();
+            value.to_string()
+        }
+        Err(_) => json.get().to_owned(),
+    }
+}
+
+/// The hash behind every fingerprint. Stored in the state topic: changing it republishes the horizon.
+pub fn hash(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}
+
+/// Where the digest of a column goes: one buffer for a nested record, one for each part of a row.
+pub trait Digests {
+    fn of(&mut self, column: &'static str) -> &mut Vec<u8>;
+}
+
+impl Digests for Vec<u8> {
+    fn of(&mut self, _: &'static str) -> &mut Vec<u8> {
+        self
+    }
+}
+
+/// Makes a record from its table of columns, `name: type`.
+macro_rules! wire_record {
+    ($(#[$meta:meta])* $name:ident { $( $field:ident : $ty:ty ),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug)]
+        pub struct $name<'a> {
+            $( pub $field: $ty, )*
+            /// Columns that are not in the table.
+            pub extra: $crate::stream::wire::Extra<'a>,
+        }
+
+        impl<'a> $name<'a> {
+            /// The columns in the order of the table.
+            pub const COLUMNS: &'static [&'static str] = &[$( stringify!($field) ),*];
+
+            /// Adds every column to an event or a nested record.
+            pub fn write_columns<S: serde::ser::SerializeStruct>(
+                &self,
+                zone: &jiff::tz::TimeZone,
+                event: &mut S,
+            ) -> Result<(), S::Error> {
+                $( $crate::stream::record::Column::write(
+                    &self.$field, stringify!($field), concat!(stringify!($field), "_local"), zone, event)?; )*
+                Ok(())
+            }
+
+            /// Adds what the fingerprints are made of.
+            pub fn digest_columns(&self, digests: &mut impl $crate::stream::record::Digests) {
+                $( $crate::stream::record::Column::digest(
+                    &self.$field, stringify!($field), digests.of(stringify!($field))); )*
+                $crate::stream::record::digest_extra(&self.extra, digests.of("extra"));
+            }
+
+            /// Unknown columns, those of nested records included.
+            pub fn all_extra(&self) -> $crate::stream::wire::Extra<'a> {
+                let mut extra = self.extra.clone();
+                $( $crate::stream::record::Column::nested_extra(&self.$field, stringify!($field), &mut extra); )*
+                extra
+            }
+        }
+
+        impl<'a> $crate::stream::record::Record<'a> for $name<'a> {
+            fn serialize_in<S: serde::Serializer>(
+                &self,
+                zone: &jiff::tz::TimeZone,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                let mut record = serializer.serialize_struct(stringify!($name), Self::COLUMNS.len())?;
+                self.write_columns(zone, &mut record)?;
+                serde::ser::SerializeStruct::end(record)
+            }
+
+            fn digest(&self, digest: &mut Vec<u8>) {
+                self.digest_columns(digest);
+            }
+
+            fn extra(&self) -> &$crate::stream::wire::Extra<'a> {
+                &self.extra
+            }
+        }
+
+        impl<'a> serde::Deserialize<'a> for $name<'a> {
+            fn deserialize<D: serde::Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+                struct RecordVisitor<'a>(std::marker::PhantomData<&'a ()>);
+
+                impl<'a> serde::de::Visitor<'a> for RecordVisitor<'a> {
+                    type Value = $name<'a>;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                        use $crate::stream::wire::{Wire, column_error, missing_column};
+
+                        $( let mut $field: Option<$ty> = None; )*
+                        let mut extra = Vec::new();
+                        while let Some(Wire(key)) = map.next_key::<Wire<Option<$crate::stream::wire::Text<'a>>>>()? {
+                            match key.as_deref().unwrap_or_default() {
+                                $( stringify!($field) => {
+                                    let value = map.next_value::<Wire<$ty>>();
+                                    $field = Some(value.map_err(|error| column_error(stringify!($field), error))?.0);
+                                } )*
+                                unknown => extra.push((unknown.to_owned(), map.next_value()?)),
+                            }
+                        }
+                        Ok($name {
+                            $( $field: match $field {
+                                Some(value) => value,
+                                None => missing_column(stringify!($field))?,
+                            }, )*
+                            extra,
+                        })
+                    }
+                }
+
+                deserializer.deserialize_map(RecordVisitor(std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(crate) use wire_record;
