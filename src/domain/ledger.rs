@@ -94,7 +94,7 @@ pub struct Entry {
     pub withdrawn: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventType {
     Created,
     Updated,
@@ -169,6 +169,26 @@ impl Bucket {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.dead.is_empty()
     }
+
+    /// Two buckets of half the size.
+    pub fn halves(mut self) -> (Self, Self) {
+        let middle = self.entries.keys().nth(self.entries.len() / 2).copied();
+        let upper = middle.map(|id| self.entries.split_off(&id)).unwrap_or_default();
+        (self, Self { entries: upper, dead: BTreeSet::new() })
+    }
+
+    /// Puts halves together again. Where both have a row, the later revision is true.
+    pub fn join(&mut self, other: Bucket) {
+        for (id, entry) in other.entries {
+            match self.entries.get(&id) {
+                Some(known) if known.revision >= entry.revision => {}
+                _ => {
+                    self.entries.insert(id, entry);
+                }
+            }
+        }
+        self.dead.extend(other.dead);
+    }
 }
 
 /// The ledger of one account and stream.
@@ -183,6 +203,11 @@ impl Ledger {
     pub fn restore(&mut self, hour: LocalHour, bucket: &Bucket) {
         self.dead.extend(&bucket.dead);
         self.hours.insert(hour, Packed::pack(bucket));
+    }
+
+    /// An hour, opened.
+    pub fn bucket(&self, hour: LocalHour) -> Bucket {
+        self.hours.get(&hour).map(Packed::unpack).unwrap_or_default()
     }
 
     pub fn draft(&self) -> Draft<'_> {
@@ -278,9 +303,6 @@ impl Draft<'_> {
     }
 
     fn open(&mut self, hour: LocalHour) -> &mut Opened {
-        self.opened.entry(hour).or_insert_with(|| Opened {
-            bucket: self.ledger.hours.get(&hour).map(Packed::unpack).unwrap_or_default(),
-            touched: false,
-        })
+        self.opened.entry(hour).or_insert_with(|| Opened { bucket: self.ledger.bucket(hour), touched: false })
     }
 }

@@ -241,6 +241,11 @@ pub struct LocalInterval {
 }
 
 impl LocalInterval {
+    /// The moments at which the clock shows a time of the interval; none when a clock change skips all of it.
+    pub fn to_instants(self, zone: &TimeZone) -> Option<Interval> {
+        Interval::new(self.from.to_instant(zone), self.till.to_instant(zone))
+    }
+
     pub fn contains(self, time: LocalTime) -> bool {
         self.from <= time && time < self.till
     }

@@ -3,6 +3,9 @@
 //! The columns, how they fall into parts, what the filters look at, and the event. Reading, paging, the ledger and
 //! publishing do not know which stream they serve.
 
+use std::borrow::Cow;
+
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
@@ -12,7 +15,7 @@ use super::record::{Digests, hash, wire_record};
 use super::wire::{Extra, Items, Money, Text, Texts, WireTime};
 use crate::domain::call::{AccountId, RowId, Service};
 use crate::domain::filter::Traits;
-use crate::domain::ledger::{Change, Part, Prints};
+use crate::domain::ledger::{Change, EventType, Part, Prints};
 
 /// The name in the configuration, in state keys and in metrics.
 pub const NAME: &str = "calls";
@@ -291,6 +294,31 @@ impl Serialize for CallEvent<'_, '_> {
         event.serialize_field("extra", &ExtraMap(&self.call.all_extra()))?;
         event.end()
     }
+}
+
+/// CloudEvents in their Kafka binding, binary mode (design 7).
+pub fn headers(event: &CallEvent<'_, '_>) -> Vec<(&'static str, Cow<'static, [u8]>)> {
+    let source = event.source;
+    let event_type: &'static [u8] = match event.change.event {
+        EventType::Created => b"callfeed.call.created",
+        EventType::Updated => b"callfeed.call.updated",
+        EventType::Withdrawn => b"callfeed.call.withdrawn",
+    };
+    vec![
+        ("ce_specversion", Cow::Borrowed(b"1.0")),
+        ("ce_id", event.event_id.hyphenated().to_string().into_bytes().into()),
+        ("ce_type", Cow::Borrowed(event_type)),
+        ("ce_source", format!("/{}/{}", source.service, source.account).into_bytes().into()),
+        ("ce_subject", event.call.id.to_string().into_bytes().into()),
+        ("ce_time", rfc3339(event.observed_at_millis).into_bytes().into()),
+        ("content-type", Cow::Borrowed(b"application/avro")),
+    ]
+}
+
+/// A moment as RFC 3339 text in UTC, to the millisecond.
+pub fn rfc3339(unix_millis: i64) -> String {
+    let timestamp = Timestamp::from_millisecond(unix_millis).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{timestamp:.3}")
 }
 
 /// Unknown columns as a map of JSON texts.

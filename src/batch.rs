@@ -1,0 +1,254 @@
+//! From one page to what must be published: decode, filter, diff, encode.
+//!
+//! Pure but for the log: the ledger is looked at through a draft, and nothing is remembered here. A row that cannot be
+//! decoded, encoded or sent becomes a dead letter, once, and the page goes on.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::value::RawValue;
+
+use crate::domain::call::RowId;
+use crate::domain::filter::{Filters, LeftOut};
+use crate::domain::ledger::{Bucket, Change, Draft, EventType, Outcome, Prints};
+use crate::domain::paging::PageFacts;
+use crate::domain::time::{LocalHour, LocalInterval, LocalTime};
+use crate::edge::avro::Encoder;
+use crate::edge::data_api::{BadRow, Page};
+use crate::edge::kafka::Record;
+use crate::stream::calls::{self, Call, CallEvent, EventSource, PartDigests};
+use crate::stream::record::{canonical_json, hash};
+
+/// Why a row was set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    Decode,
+    Encode,
+    TooLarge,
+}
+
+impl Stage {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Encode => "encode",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// A topic and the largest record it takes. The limit may shrink while running, when a broker says so.
+#[derive(Debug)]
+pub struct Target {
+    pub topic: Arc<str>,
+    pub largest_record: AtomicUsize,
+}
+
+impl Target {
+    pub fn new(topic: &str, largest_record: usize) -> Self {
+        Self { topic: topic.into(), largest_record: AtomicUsize::new(largest_record) }
+    }
+
+    fn takes(&self, record: &Record) -> bool {
+        record.size() <= self.largest_record.load(Ordering::Relaxed)
+    }
+}
+
+/// What turns rows of one account into records.
+pub struct Composer {
+    pub source: EventSource,
+    pub filters: Filters,
+    pub encoder: Arc<Encoder>,
+    pub events: Target,
+    pub dead_letters: Target,
+}
+
+/// When and for which window a page was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Rows that start outside it were only asked for because bounds are not documented; they are ignored.
+    pub window: LocalInterval,
+    pub observed_at_millis: i64,
+    pub now: LocalTime,
+}
+
+/// What a page came to.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Events and dead letters, in the order of the rows.
+    pub records: Vec<Record>,
+    pub buckets: Vec<(LocalHour, Bucket)>,
+    pub facts: PageFacts,
+    pub counts: Counts,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub rows: u64,
+    pub published: BTreeMap<EventType, u64>,
+    pub left_out: BTreeMap<LeftOut, u64>,
+    pub dead_letters: BTreeMap<Stage, u64>,
+}
+
+impl Counts {
+    pub fn events(&self) -> u64 {
+        self.published.values().sum()
+    }
+}
+
+impl Composer {
+    /// Works through one page.
+    pub fn compose(&self, page: &Page, reading: &Reading, draft: Draft<'_>) -> Batch {
+        let mut work = Work { composer: self, reading, draft, batch: Batch::default(), digests: PartDigests::default() };
+        for row in page.rows_with_text::<Call<'_>>() {
+            work.batch.counts.rows += 1;
+            match row {
+                Ok((call, raw)) => work.take(&call, raw),
+                Err(bad) => work.set_aside(Stage::Decode, &bad.reason, bad.raw, None),
+            }
+        }
+        work.finish(page)
+    }
+}
+
+/// A page in hand.
+struct Work<'c, 'l> {
+    composer: &'c Composer,
+    reading: &'c Reading,
+    draft: Draft<'l>,
+    batch: Batch,
+    digests: PartDigests,
+}
+
+impl Work<'_, '_> {
+    fn take(&mut self, call: &Call<'_>, raw: &str) {
+        let start = call.start_time.local;
+        self.batch.facts.starts.push(start);
+        self.batch.facts.ids.push(call.row_id());
+        if !self.reading.window.contains(start) {
+            return;
+        }
+        let prints = call.prints(&mut self.digests);
+        let verdict = self.composer.filters.judge(&call.traits());
+        match self.draft.read(call.row_id(), start, &prints, verdict) {
+            Outcome::Publish(change) => self.publish(call, change, &prints, raw),
+            Outcome::Unchanged => {}
+            Outcome::LeftOut(why) => *self.batch.counts.left_out.entry(why).or_default() += 1,
+        }
+    }
+
+    fn publish(&mut self, call: &Call<'_>, change: Change, prints: &Prints, raw: &str) {
+        let record = match self.event(call, change, prints) {
+            Ok(record) if self.composer.events.takes(&record) => record,
+            Ok(record) => {
+                self.draft.undo(call.row_id(), call.start_time.local);
+                let limit = self.composer.events.largest_record.load(Ordering::Relaxed);
+                let reason = format!(
+                    "the event takes {} bytes, topic `{}` takes {limit} (max.message.bytes)",
+                    record.size(),
+                    self.composer.events.topic
+                );
+                return self.set_aside(Stage::TooLarge, &reason, raw, Some(call.row_id()));
+            }
+            Err(reason) => {
+                self.draft.undo(call.row_id(), call.start_time.local);
+                return self.set_aside(Stage::Encode, &reason, raw, Some(call.row_id()));
+            }
+        };
+        self.batch.records.push(record);
+        *self.batch.counts.published.entry(change.event).or_default() += 1;
+    }
+
+    fn event(&self, call: &Call<'_>, change: Change, prints: &Prints) -> Result<Record, String> {
+        let source = &self.composer.source;
+        let event_id = calls::event_id(&source.account, call.row_id(), change, prints);
+        let event =
+            CallEvent { source, call, change, event_id, observed_at_millis: self.reading.observed_at_millis };
+        let value = self.composer.encoder.encode(&event).map_err(|error| error.to_string())?;
+        Ok(Record {
+            topic: self.composer.events.topic.clone(),
+            partition: None,
+            key: Some(record_key(source, call.row_id())),
+            value: Some(value),
+            headers: calls::headers(&event),
+            timestamp_ms: Some(self.reading.observed_at_millis),
+        })
+    }
+
+    /// Sends a row to the dead letters, unless it was sent there before with the same content.
+    fn set_aside(&mut self, stage: Stage, reason: &str, raw: &str, id: Option<RowId>) {
+        if !self.draft.set_aside(content_hash(raw), self.reading.now) {
+            return;
+        }
+        let id = id.or_else(|| readable_id(raw));
+        let mut record = Record {
+            topic: self.composer.dead_letters.topic.clone(),
+            partition: None,
+            key: id.map(|id| record_key(&self.composer.source, id)),
+            value: Some(raw.as_bytes().to_vec()),
+            headers: self.dead_letter_headers(stage, reason),
+            timestamp_ms: Some(self.reading.observed_at_millis),
+        };
+        self.cut_to_fit(&mut record);
+        tracing::warn!(account = %self.composer.source.account, stage = stage.as_str(), id = id.map(|id| id.0), reason, "row set aside as a dead letter");
+        self.batch.records.push(record);
+        *self.batch.counts.dead_letters.entry(stage).or_default() += 1;
+    }
+
+    fn dead_letter_headers(&self, stage: Stage, reason: &str) -> Vec<(&'static str, Cow<'static, [u8]>)> {
+        let source = &self.composer.source;
+        let observed_at = calls::rfc3339(self.reading.observed_at_millis);
+        vec![
+            ("callfeed-account", source.account.as_str().as_bytes().to_vec().into()),
+            ("callfeed-stream", calls::NAME.as_bytes().into()),
+            ("callfeed-stage", stage.as_str().as_bytes().into()),
+            ("callfeed-reason", reason.as_bytes().to_vec().into()),
+            ("callfeed-observed-at", observed_at.into_bytes().into()),
+        ]
+    }
+
+    /// A row larger than the dead letter topic takes is cut, and says so: its beginning tells more than nothing.
+    fn cut_to_fit(&self, record: &mut Record) {
+        const HEADER_ROOM: usize = 64;
+        let limit = self.composer.dead_letters.largest_record.load(Ordering::Relaxed);
+        let excess = (record.size() + HEADER_ROOM).saturating_sub(limit);
+        if record.size() <= limit {
+            return;
+        }
+        if let Some(value) = &mut record.value {
+            let original = value.len();
+            value.truncate(original.saturating_sub(excess));
+            record.headers.push(("callfeed-cut-from-bytes", original.to_string().into_bytes().into()));
+        }
+    }
+
+    fn finish(self, page: &Page) -> Batch {
+        let mut batch = self.batch;
+        batch.buckets = self.draft.finish();
+        batch.facts.n_rows = u32::try_from(batch.counts.rows).unwrap_or(u32::MAX);
+        batch.facts.total_items = page.total_items();
+        batch
+    }
+}
+
+/// `<account>:<call id>` (design 7).
+fn record_key(source: &EventSource, id: RowId) -> Vec<u8> {
+    format!("{}:{id}", source.account).into_bytes()
+}
+
+/// The hash of a row's content, whatever the order of its keys.
+fn content_hash(raw: &str) -> u64 {
+    match serde_json::from_str::<&RawValue>(raw) {
+        Ok(json) => hash(canonical_json(json).as_bytes()),
+        Err(_) => hash(raw.as_bytes()),
+    }
+}
+
+/// The id of a row that does not decode as a whole.
+fn readable_id(raw: &str) -> Option<RowId> {
+    let row: serde_json::Value = serde_json::from_str(raw).ok()?;
+    let id = row.get("id")?;
+    id.as_i64().or_else(|| id.as_str()?.trim().parse().ok()).map(RowId)
+}

@@ -1,0 +1,208 @@
+//! How far one account's stream has come, and the only way to move it: with a proof from Kafka.
+//!
+//! A [`Step`] is what one page completes: coverage, clocks, buckets of the ledger. It travels with the records of the
+//! page in one transaction, and [`Progress::apply`] takes it only together with the [`Acknowledged`] of that
+//! transaction. So memory never runs ahead of Kafka, and a step that was lost is simply made again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::domain::call::AccountId;
+use crate::domain::coverage::Coverage;
+use crate::domain::ledger::{Bucket, Draft, Ledger};
+use crate::domain::plan::{Clocks, Ladder};
+use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
+use crate::edge::kafka::{Acknowledged, Record, partition_of};
+use crate::state::{CoverageRecord, StateError, StateKey, StatePart, Stored, pieces};
+
+/// Kept beyond the horizon, so that a reading planned a moment ago finds its rows in the ledger.
+const SLACK: Duration = Duration::from_hours(2);
+
+/// Hours forgotten in one step: after a long pause there may be a thousand, and a step is to stay small.
+const FORGOTTEN_AT_ONCE: usize = 100;
+
+/// Where the state of an account is kept.
+#[derive(Clone, Debug)]
+pub struct StatePlace {
+    pub topic: Arc<str>,
+    pub partitions: i32,
+}
+
+/// How far one account's stream has come. What it holds is what Kafka has acknowledged.
+#[derive(Debug)]
+pub struct Progress {
+    account: AccountId,
+    stream: &'static str,
+    sequence: u64,
+    coverage: Coverage,
+    floor: Instant,
+    clocks: Clocks,
+    ledger: Ledger,
+}
+
+/// What one page completes. Made from one state of the progress, and valid for that alone.
+#[derive(Debug, Default)]
+pub struct Step {
+    pub covered: Option<Interval>,
+    /// The tier of this age was read completely, as of this moment.
+    pub tier_read: Option<(Duration, Instant)>,
+    pub buckets: Vec<(LocalHour, Bucket)>,
+    pub forgotten: Vec<LocalHour>,
+}
+
+/// A step with the progress it leads to.
+#[derive(Debug)]
+pub struct Pending {
+    after: u64,
+    coverage: CoverageRecord,
+    buckets: Vec<(LocalHour, Bucket)>,
+    forgotten: Vec<LocalHour>,
+}
+
+/// A step was applied to another state than the one it was made from.
+#[derive(Debug, thiserror::Error)]
+#[error("a step after {after} cannot follow {sequence}")]
+pub struct OutOfOrder {
+    after: u64,
+    sequence: u64,
+}
+
+impl Progress {
+    /// The progress of an account that has none.
+    pub fn begin(account: AccountId, stream: &'static str, origin: Instant, ladder: &Ladder, now: Instant) -> Self {
+        let mut clocks = Clocks::default();
+        clocks.start_missing(ladder, now);
+        Self {
+            account,
+            stream,
+            sequence: 0,
+            coverage: Coverage::starting_at(origin),
+            floor: origin,
+            clocks,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// The progress that is stored; none when nothing is.
+    pub fn restore(account: AccountId, stream: &'static str, stored: &Stored) -> Result<Option<Self>, StateError> {
+        let Some(json) = &stored.coverage else { return Ok(None) };
+        let record = CoverageRecord::from_json(json)?;
+        let mut ledger = Ledger::default();
+        for (hour, bucket) in stored.buckets()? {
+            ledger.restore(hour, &bucket);
+        }
+        Ok(Some(Self {
+            account,
+            stream,
+            sequence: record.sequence,
+            coverage: record.coverage,
+            floor: record.floor,
+            clocks: record.clocks,
+            ledger,
+        }))
+    }
+
+    /// Takes over what the configuration may have changed since: an earlier start, other tiers.
+    pub fn adopt(&mut self, origin: Option<Instant>, ladder: &Ladder, now: Instant) {
+        if let Some(origin) = origin {
+            self.coverage.extend_back_to(origin);
+        }
+        self.clocks.start_missing(ladder, now);
+    }
+
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
+    /// The ledger is complete from here on; what lies before was forgotten.
+    pub fn floor(&self) -> Instant {
+        self.floor
+    }
+
+    pub fn draft(&self) -> Draft<'_> {
+        self.ledger.draft()
+    }
+
+    /// Hours that no reading will touch again: beyond the horizon, and read completely.
+    pub fn forgettable(&self, horizon: Duration, zone: &TimeZone, now: Instant) -> Vec<LocalHour> {
+        let oldest_needed = now - horizon - SLACK;
+        let is_past = |hour: &LocalHour| hour.end().to_instant(zone) <= oldest_needed;
+        let past = self.ledger.hours().take_while(is_past);
+        past.filter(|hour| self.is_covered(*hour, zone)).take(FORGOTTEN_AT_ONCE).collect()
+    }
+
+    fn is_covered(&self, hour: LocalHour, zone: &TimeZone) -> bool {
+        let instants = LocalInterval { from: hour.start(), till: hour.end() }.to_instants(zone);
+        instants.is_none_or(|instants| instants.till <= self.coverage.origin() || self.coverage.covers(instants))
+    }
+
+    /// The progress as it will be after `step`, and the state records that say so.
+    pub fn prepare(&self, step: Step, ladder: &Ladder, zone: &TimeZone, place: &StatePlace) -> (Pending, Vec<Record>) {
+        let mut coverage = self.coverage.clone();
+        if let Some(covered) = step.covered {
+            coverage.add(covered);
+        }
+        let mut clocks = self.clocks.clone();
+        if let Some((age, at)) = step.tier_read {
+            clocks.read(ladder, age, at);
+        }
+        let forgotten_till = step.forgotten.iter().map(|hour| hour.end().to_instant(zone)).max();
+        let floor = self.floor.max(forgotten_till.unwrap_or(self.floor));
+        let record = CoverageRecord { sequence: self.sequence + 1, coverage, floor, clocks };
+        let pending = Pending {
+            after: self.sequence,
+            coverage: record,
+            buckets: step.buckets,
+            forgotten: step.forgotten,
+        };
+        let records = self.state_records(&pending, place);
+        (pending, records)
+    }
+
+    fn state_records(&self, pending: &Pending, place: &StatePlace) -> Vec<Record> {
+        let mut records = vec![self.state_record(StatePart::Coverage, Some(pending.coverage.to_json()), place)];
+        for (hour, bucket) in &pending.buckets {
+            let pieces = pieces(bucket).into_iter().enumerate();
+            records.extend(pieces.map(|(piece, packed)| {
+                let part = StatePart::Ledger { hour: *hour, piece };
+                self.state_record(part, Some(packed.as_bytes().to_vec()), place)
+            }));
+        }
+        for hour in &pending.forgotten {
+            let n_pieces = pieces(&self.ledger.bucket(*hour)).len();
+            let tombstone = |piece| self.state_record(StatePart::Ledger { hour: *hour, piece }, None, place);
+            records.extend((0..n_pieces).map(tombstone));
+        }
+        records
+    }
+
+    fn state_record(&self, part: StatePart, value: Option<Vec<u8>>, place: &StatePlace) -> Record {
+        let key = StateKey { account: self.account.clone(), stream: self.stream.to_owned(), part };
+        Record {
+            topic: place.topic.clone(),
+            partition: Some(partition_of(self.account.as_str(), place.partitions)),
+            key: Some(key.to_string().into_bytes()),
+            value,
+            headers: Vec::new(),
+            timestamp_ms: None,
+        }
+    }
+
+    /// Moves on. The proof is consumed: one acknowledgement moves one step.
+    pub fn apply(&mut self, pending: Pending, _proof: Acknowledged) -> Result<(), OutOfOrder> {
+        if pending.after != self.sequence {
+            return Err(OutOfOrder { after: pending.after, sequence: self.sequence });
+        }
+        let CoverageRecord { sequence, coverage, floor, clocks } = pending.coverage;
+        (self.sequence, self.coverage, self.floor, self.clocks) = (sequence, coverage, floor, clocks);
+        self.ledger.apply(pending.buckets);
+        self.ledger.forget(&pending.forgotten);
+        Ok(())
+    }
+}
