@@ -1,0 +1,131 @@
+//! One request and its answer: id, envelope, size, class of failure, and what is noted on the way (points, metrics).
+//!
+//! Knows nothing of sessions: what proves the right to ask comes with each request.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::Url;
+use serde::Serialize;
+use serde_json::Value;
+use tracing::{debug, error};
+
+use super::envelope::{self, Reply};
+use super::error::{ApiError, Asked, Cause, Class, Malformed};
+use super::http::{Http, HttpAnswer};
+use super::limits::SeenLimits;
+use super::refusal::Refusal;
+use super::secret::Proof;
+
+/// One finished request, for metrics.
+#[derive(Debug)]
+pub struct RequestSeen<'a> {
+    pub method: &'a str,
+    /// `ok`, a documented mnemonic, or a word for what went wrong on the way; from a closed list.
+    pub outcome: &'static str,
+    pub duration: Duration,
+}
+
+/// Told of every request, also of logins. Must not block.
+pub type Observer = Arc<dyn Fn(&RequestSeen<'_>) + Send + Sync>;
+
+pub(super) struct Channel {
+    http: Http,
+    url: Url,
+    observer: Observer,
+    limits: Mutex<Option<SeenLimits>>,
+    /// Ids are unique to a process and a request, so that the service's request log can be searched for one.
+    id_prefix: String,
+    next_id: AtomicU64,
+}
+
+/// What to ask, without what proves the right to.
+pub(super) struct Call<'a, P> {
+    pub method: &'a str,
+    pub user_id: Option<i64>,
+    /// All parameters but the proof, `user_id` among them. Never holds a secret: it is logged when refused as wrong.
+    pub params: &'a P,
+}
+
+/// A successful answer. Owns the body; `data` is the place of the data in it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub body: String,
+    pub data: Range<usize>,
+    pub metadata: Value,
+}
+
+impl Channel {
+    pub(super) fn new(http: Http, url: Url, observer: Observer) -> Self {
+        let id_prefix = format!("callfeed-{:08x}", fastrand::u32(..));
+        Self { http, url, observer, limits: Mutex::new(None), id_prefix, next_id: AtomicU64::new(1) }
+    }
+
+    pub(super) fn limits(&self) -> Option<SeenLimits> {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn exchange(&self, call: &Call<'_, impl Serialize>, proof: Proof<'_>) -> Result<Answer, ApiError> {
+        let id = format!("{}-{}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed));
+        let started = Instant::now();
+        let request = envelope::request(&id, call.method, proof, call.params);
+        let outcome = match self.http.post(&self.url, request).await {
+            Ok(http) => self.interpret(http, &id, proof),
+            Err(cause) => Err(cause),
+        };
+        let outcome = outcome.map_err(|cause| self.error(call.method, call.user_id, Some(proof), cause));
+        self.report(call, &id, started.elapsed(), &outcome);
+        outcome
+    }
+
+    /// An error of this credential at `method`, also for what fails before or after the exchange itself.
+    pub(super) fn error(&self, method: &str, user_id: Option<i64>, proof: Option<Proof<'_>>, cause: Cause) -> ApiError {
+        let host = self.url.host_str().unwrap_or_default().to_owned();
+        let by_key = matches!(proof, Some(Proof::Key(_)));
+        ApiError::new(Asked { method: method.to_owned(), host, user_id, by_key }, cause)
+    }
+
+    fn interpret(&self, http: HttpAnswer, id: &str, proof: Proof<'_>) -> Result<Answer, Cause> {
+        let HttpAnswer { status, retry_after, body } = http;
+        let success = (200..300).contains(&status);
+        let reply = match String::from_utf8(body) {
+            Ok(body) => envelope::read(&body, id).map(|reply| (reply, body)),
+            Err(_) => Err(Malformed::NotJson { line: 0, column: 0 }),
+        };
+        match reply {
+            Ok((Reply::Data { data, metadata }, body)) if success => {
+                self.note_limits(&metadata);
+                Ok(Answer { body, data, metadata })
+            }
+            Ok((Reply::Refusal(error), _)) => {
+                self.note_limits(&error["data"]["metadata"]);
+                Err(Cause::Refused(Box::new(Refusal::read(&error, status, retry_after, proof))))
+            }
+            Err(malformed) if success => Err(Cause::Malformed(malformed)),
+            _ => Err(Cause::Status { status, retry_after }),
+        }
+    }
+
+    fn note_limits(&self, metadata: &Value) {
+        if let Some(seen) = SeenLimits::of_metadata(metadata, Instant::now()) {
+            *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        }
+    }
+
+    fn report(&self, call: &Call<'_, impl Serialize>, id: &str, duration: Duration, result: &Result<Answer, ApiError>) {
+        let (outcome, bytes) = match result {
+            Ok(answer) => ("ok", answer.body.len()),
+            Err(error) => (error.outcome(), 0),
+        };
+        (self.observer)(&RequestSeen { method: call.method, outcome, duration });
+        debug!(method = call.method, id, outcome, ms = duration.as_millis() as u64, bytes, "data api request");
+        if let Err(failure) = result
+            && failure.class() == Class::Bug
+        {
+            let params = serde_json::to_string(call.params).unwrap_or_default();
+            error!(id, params, error = %failure, "data api refused the request as wrong");
+        }
+    }
+}

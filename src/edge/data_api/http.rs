@@ -1,0 +1,257 @@
+//! The way of bytes to the Data API and back: one HTTP client for all accounts, and answers of bounded size.
+//!
+//! Nothing here knows JSON-RPC. A failed exchange is described by host and cause, without the address's path, its
+//! query or anything that was sent.
+
+use std::error::Error as _;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Certificate, Url, redirect};
+
+use super::error::{Cause, Malformed};
+
+/// An address that does not even answer the first packet is known sooner than a slow report.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `Content-Length` is the server's word: memory is reserved ahead only up to here, the rest as it arrives.
+const MAX_RESERVED_AHEAD: usize = 4 << 20;
+
+/// A `Retry-After` of more is taken for this; no counter of the API is longer than a day.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// How requests leave this machine. The same for all accounts.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// From connecting to the last byte of the answer.
+    pub timeout: Duration,
+    /// Certificates (PEM) trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Proxy,
+    /// An answer that is larger after decompression is given up while it is read.
+    pub max_response_bytes: usize,
+}
+
+#[derive(Clone)]
+pub enum Proxy {
+    /// From `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    Auto,
+    None,
+    /// This one for every request; may hold a user and a password.
+    Url(String),
+}
+
+/// The client that all accounts share: its connections are kept and used again. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    timeout: Duration,
+    max_response_bytes: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpSetupError {
+    #[error("cannot read `http.ca_file` {}: {source}", path.display())]
+    ReadCaFile { path: PathBuf, source: std::io::Error },
+    #[error("`http.ca_file` {} holds no certificate that can be used; expected certificates in PEM", path.display())]
+    NoCertificate { path: PathBuf },
+    /// Without the address: it may hold a password.
+    #[error("`http.proxy` is not an address of a proxy; expected one like `http://proxy.example:3128`")]
+    BadProxy,
+    #[error("cannot set up TLS: {reason}; install the system's CA certificates or name a file in `http.ca_file`")]
+    Build { reason: String },
+}
+
+/// What the server sent, whatever it means.
+pub(super) struct HttpAnswer {
+    pub status: u16,
+    pub retry_after: Option<Duration>,
+    pub body: Vec<u8>,
+}
+
+/// Why no answer came, or no complete one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("no complete answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the host name cannot be resolved: {0}")]
+    Dns(String),
+    #[error("no trusted TLS connection: {0}")]
+    Tls(String),
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("the connection broke before the answer was complete: {0}")]
+    Broken(String),
+}
+
+impl Http {
+    pub fn new(settings: &HttpSettings) -> Result<Self, HttpSetupError> {
+        // Fails when a provider was installed before, which then serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("callfeed/", env!("CARGO_PKG_VERSION")))
+            .timeout(settings.timeout)
+            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
+            .gzip(true)
+            // A POST that is redirected would arrive as a GET without its body.
+            .redirect(redirect::Policy::none());
+        let builder = match &settings.ca_file {
+            Some(path) => builder.tls_certs_merge(certificates(path)?),
+            None => builder,
+        };
+        let builder = match &settings.proxy {
+            Proxy::Auto => builder,
+            Proxy::None => builder.no_proxy(),
+            Proxy::Url(url) => builder.proxy(reqwest::Proxy::all(url).map_err(|_| HttpSetupError::BadProxy)?),
+        };
+        let client = builder.build().map_err(|error| HttpSetupError::Build { reason: innermost(&error) })?;
+        Ok(Self { client, timeout: settings.timeout, max_response_bytes: settings.max_response_bytes })
+    }
+
+    pub(super) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<HttpAnswer, Cause> {
+        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body);
+        let mut response = request.send().await.map_err(|error| self.fault(error))?;
+        let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(expected.min(MAX_RESERVED_AHEAD).min(self.max_response_bytes));
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.fault(error))? {
+            if body.len() + chunk.len() > self.max_response_bytes {
+                return Err(Cause::Malformed(Malformed::TooLarge { limit: self.max_response_bytes }));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        // Pages wait for their commit in memory that is counted by their length.
+        body.shrink_to_fit();
+        let retry_after = retry_after(response.headers(), jiff::Timestamp::now());
+        Ok(HttpAnswer { status: response.status().as_u16(), retry_after, body })
+    }
+
+    fn fault(&self, error: reqwest::Error) -> Cause {
+        let error = error.without_url();
+        let fault = if error.is_connect() {
+            fault_of_connecting(&error)
+        } else if error.is_timeout() {
+            Fault::Timeout(self.timeout)
+        } else {
+            Fault::Broken(innermost(&error))
+        };
+        Cause::Transport { fault, source: Arc::new(error) }
+    }
+}
+
+impl Fault {
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timeout",
+            Self::Dns(_) => "dns",
+            Self::Tls(_) => "tls",
+            Self::Connect(_) => "connect",
+            Self::Broken(_) => "broken",
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "Auto",
+            Self::None => "None",
+            Self::Url(_) => "Url(***)",
+        })
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpSetupError> {
+    let pem = std::fs::read(path).map_err(|source| HttpSetupError::ReadCaFile { path: path.into(), source })?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(HttpSetupError::NoCertificate { path: path.into() }),
+    }
+}
+
+fn fault_of_connecting(error: &reqwest::Error) -> Fault {
+    if error.is_dns() {
+        Fault::Dns(innermost(error))
+    } else if let Some(refused) = tls_error(error) {
+        Fault::Tls(refused.to_string())
+    } else if error.is_timeout() {
+        Fault::Connect("no answer to the attempt to connect".into())
+    } else {
+        Fault::Connect(innermost(error))
+    }
+}
+
+/// The error of TLS among the causes. It hides inside an I/O error, which does not show it as its source.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    causes(error).find_map(|cause| {
+        let hidden = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause.downcast_ref().or_else(|| hidden.and_then(|inner| inner.downcast_ref()))
+    })
+}
+
+/// The text of the first cause: the others only say that there is one.
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = "2026-03-02T10:00:00Z".parse().unwrap();
+        let table = [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Mon, 02 Mar 2026 10:01:30 GMT", Some(90)),
+            ("Mon, 02 Mar 2026 09:00:00 GMT", Some(0)),
+            ("99999999", Some(24 * 3600)),
+            ("-5", None),
+            ("soon", None),
+        ];
+        for (text, seconds) in table {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bad_settings_are_told_without_the_proxys_password() {
+        let settings = |ca_file: Option<&Path>, proxy| HttpSettings {
+            timeout: Duration::from_secs(1),
+            ca_file: ca_file.map(PathBuf::from),
+            proxy,
+            max_response_bytes: 1,
+        };
+        let empty = tempfile::NamedTempFile::new().unwrap();
+
+        let proxy = Http::new(&settings(None, Proxy::Url("http://user:hunter2@[".into()))).unwrap_err();
+        let missing = Http::new(&settings(Some(Path::new("/no/such.pem")), Proxy::None)).unwrap_err();
+        let no_certificate = Http::new(&settings(Some(empty.path()), Proxy::None)).unwrap_err();
+
+        assert!(matches!(proxy, HttpSetupError::BadProxy));
+        assert!(!format!("{proxy} {proxy:?}").contains("hunter2"));
+        assert!(missing.to_string().starts_with("cannot read `http.ca_file` /no/such.pem: "), "{missing}");
+        assert!(matches!(no_certificate, HttpSetupError::NoCertificate { .. }));
+    }
+}
