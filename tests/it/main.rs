@@ -1,1 +1,5 @@
+//! The integration tests: callfeed against a real Kafka, a real Schema Registry and the simulator.
+//! `make test` starts the servers and runs this; the harness is in [`support`].
 
+mod servers;
+mod support;

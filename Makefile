@@ -1,0 +1,51 @@
+# `make help` lists what can be made. ARGS is passed on: make test ARGS=seek_paging
+
+# A toolchain that scripts/prerequisites finds or installs there is used, also where PATH lacks it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit bench build servers fmt lint
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  ARGS is passed on, for example: make demo ARGS="--events 100"'
+
+demo: ## build the release binary and run everything in one process; ends with Ctrl-C
+	@scripts/prerequisites build
+	cargo build --release --locked
+	target/release/callfeed demo $(ARGS)
+
+test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS: a filter)
+	@scripts/prerequisites build servers
+	@scripts/servers fetch >/dev/null
+	cargo test --locked --no-run
+	scripts/servers run cargo test --locked --no-fail-fast $(ARGS)
+
+unit: ## only the tests that need no server (ARGS: a filter)
+	@scripts/prerequisites build
+	cargo test --locked --lib --bins $(ARGS)
+
+bench: ## the benchmark against a plain producer; prints its figures
+	@scripts/prerequisites build servers
+	@scripts/servers fetch >/dev/null
+	cargo bench --locked --no-run
+	scripts/servers run cargo bench --locked $(ARGS)
+
+build: ## the release binary, target/release/callfeed
+	@scripts/prerequisites build
+	cargo build --release --locked
+
+servers: ## a real Kafka and Schema Registry to try things with; ends with Ctrl-C
+	@scripts/prerequisites servers
+	@scripts/servers up
+
+fmt: ## format the code
+	@scripts/prerequisites lint
+	cargo fmt
+
+lint: ## what the CI checks besides the tests
+	@scripts/prerequisites build lint
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings

@@ -1,0 +1,28 @@
+//! The harness of the integration tests: the real servers, processes of the built binary, and an
+//! independent reader of what is in Kafka. It knows nothing of callfeed's own code.
+//!
+//! Everything here blocks, so that tests are plain `#[test]` functions that read from top to bottom.
+//! What is asynchronous (an in-process simulator, an HTTP call) lives on a runtime of the harness: see
+//! [`block_on`] and [`spawn`]. Nothing waits for a fixed time: see [`eventually`].
+
+// A test file uses the part of the harness that it needs.
+#![allow(dead_code, unused_imports)]
+
+mod avro;
+mod callfeed;
+mod kafka;
+mod ports;
+mod runtime;
+mod servers;
+mod signal;
+mod topics;
+mod wait;
+
+pub use avro::Registry;
+pub use callfeed::{Callfeed, Setup};
+pub use kafka::Kafka;
+pub use ports::free_port;
+pub use runtime::{block_on, spawn};
+pub use servers::Servers;
+pub use topics::{Cluster, Record, unique_name};
+pub use wait::eventually;
