@@ -1,0 +1,454 @@
+//! One account: the only place where rules meet I/O.
+//!
+//! Plan, fetch, compose, publish, apply, and again. One batch is in flight; while its transaction is on the way, the
+//! next page is fetched, since where it starts follows from the page and not from the acknowledgement. Whatever goes
+//! wrong, the progress holds what Kafka has acknowledged, and the next plan starts from there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::{Batch, Composer, Reading as PageReading};
+use crate::clock::Clock;
+use crate::domain::pace::{Budget, Points, PointsWindow, backoff};
+use crate::domain::paging::{Advance, PageRequest, Paging, PagingError};
+use crate::domain::plan::{self, Experience, Ladder, Next, Purpose, Reading, Situation, Why};
+use crate::domain::time::{Instant, Interval};
+use crate::edge::data_api::{ApiError, Class, Client, LimitWindow, Page, ReportQuery, WindowLimits};
+use crate::edge::kafka::{PublishError, Publisher};
+use crate::metrics::Metrics;
+use crate::progress::{OutOfOrder, Progress, StatePlace, Step};
+use crate::status::{State, StatusBoard, Why as StatusWhy};
+use crate::stream::calls::{self, Call};
+
+/// Tries of one page before its reading is given up and planned anew.
+const TRIES: u32 = 6;
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// How long to wait when the API refuses for want of points and names no time.
+const UNKNOWN_RESET: Duration = Duration::from_secs(60);
+const LONGEST_UNKNOWN_RESET: Duration = Duration::from_mins(15);
+
+/// A blocked account is tried again this often.
+pub const BLOCKED_RETRY: Duration = Duration::from_mins(5);
+
+/// No sleep is longer, so that a host clock that was put forward or back is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Waits shorter than this are not worth a change of status.
+const NOTABLE_WAIT: Duration = Duration::from_secs(5);
+
+/// Rows are about this large until the first page tells better.
+const USUAL_ROW_BYTES: usize = 3 * 1024;
+
+/// Everything one account's poller works with.
+pub struct Poller {
+    pub composer: Composer,
+    pub progress: Progress,
+    pub ladder: Ladder,
+    pub points_share: f64,
+    pub page_size: u32,
+    pub client: Client,
+    /// The customer's user, with an agency credential.
+    pub user_id: Option<i64>,
+    pub place: StatePlace,
+    pub publisher: Publisher,
+    pub board: StatusBoard,
+    pub metrics: Arc<Metrics>,
+    /// Bytes of pages in flight, in KiB, of all accounts.
+    pub memory: Arc<Semaphore>,
+    pub memory_kib: u32,
+    pub clock: Clock,
+    pub stop: CancellationToken,
+    pub experience: Experience,
+    pub row_bytes: usize,
+}
+
+/// How polling ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Nothing more is due, and only what is due now was asked for.
+    Done,
+    Stopped,
+    /// Progress has to be read from Kafka again.
+    Restore,
+}
+
+/// Why a reading broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Paging(#[from] PagingError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    OutOfOrder(#[from] OutOfOrder),
+    #[error("asked to stop")]
+    Stopped,
+}
+
+/// A page with the room it takes.
+struct Fetched {
+    page: Page,
+    room: OwnedSemaphorePermit,
+}
+
+/// What a reading has come to so far.
+#[derive(Default)]
+struct Tally {
+    n_pages: u32,
+    n_events: u64,
+}
+
+impl Poller {
+    pub const fn usual_row_bytes() -> usize {
+        USUAL_ROW_BYTES
+    }
+
+    /// Polls until it is told to stop, or nothing more is due. An error is one that a person must act upon, or that
+    /// lasted: the account is to be tried again later.
+    pub async fn run(&mut self) -> Result<Ended, ReadError> {
+        loop {
+            if self.stop.is_cancelled() {
+                return Ok(Ended::Stopped);
+            }
+            let now = self.clock.planning_now();
+            match plan::next(&self.situation(now, &self.budget())) {
+                Next::Read(reading) => {
+                    if let Some(ended) = self.read_once(&reading).await? {
+                        return Ok(ended);
+                    }
+                }
+                Next::Wait { why: Why::NothingDue, .. } if self.clock.is_frozen() => return Ok(Ended::Done),
+                Next::Wait { until, why } => {
+                    self.show_wait(until, why);
+                    if self.sleep_until(until).await.is_err() {
+                        return Ok(Ended::Stopped);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One reading. `Some` when polling cannot go on from here.
+    async fn read_once(&mut self, reading: &Reading) -> Result<Option<Ended>, ReadError> {
+        tracing::debug!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, purpose = ?reading.purpose, "reading");
+        self.show_reading();
+        match self.read(reading).await {
+            Ok(tally) => {
+                self.experience.note(reading, tally.n_pages, tally.n_events > 0);
+                self.show_done(reading, &tally);
+                Ok(None)
+            }
+            Err(ReadError::Stopped | ReadError::Publish(PublishError::Stopped)) => Ok(Some(Ended::Stopped)),
+            Err(ReadError::Publish(PublishError::Restore) | ReadError::OutOfOrder(_)) => Ok(Some(Ended::Restore)),
+            Err(ReadError::Publish(PublishError::TooLarge { .. })) => {
+                tracing::warn!(account = %self.account(), "the broker takes smaller records than its topic says; reading the page again");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&mut self, reading: &Reading) -> Result<Tally, ReadError> {
+        let mut tally = Tally::default();
+        let mut windows = reading.windows().peekable();
+        while let Some(window) = windows.next() {
+            let completes = windows.peek().is_none().then_some(reading);
+            self.read_window(window, completes, &mut tally).await?;
+        }
+        Ok(tally)
+    }
+
+    /// Reads one window page by page. `completes` is the reading that its last page completes.
+    async fn read_window(
+        &mut self,
+        window: Interval,
+        completes: Option<&Reading>,
+        tally: &mut Tally,
+    ) -> Result<(), ReadError> {
+        let mut paging = Paging::new(window.to_local(self.zone()), self.page_size);
+        let mut fetched = self.fetch(&paging.request()).await?;
+        loop {
+            let Fetched { page, room } = fetched;
+            let batch = self.compose(&page, window);
+            self.learn_row_size(&page, &batch);
+            drop(page);
+            let advance = paging.advance(&batch.facts)?;
+            let step = self.step(window, advance, completes, batch.buckets);
+            let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), &self.place);
+            let mut records = batch.records;
+            records.extend(state);
+
+            let publishing = async {
+                let outcome = self.publish(records).await;
+                drop(room);
+                outcome
+            };
+            let fetching = async {
+                match advance {
+                    Advance::Done => None,
+                    Advance::More { .. } => Some(self.fetch(&paging.request()).await),
+                }
+            };
+            let (acknowledged, next) = tokio::join!(publishing, fetching);
+            self.progress.apply(pending, acknowledged?)?;
+            tally.n_pages += 1;
+            tally.n_events += batch.counts.events();
+            self.count(&batch.counts);
+            match next {
+                None => return Ok(()),
+                Some(next) => fetched = next?,
+            }
+        }
+    }
+
+    fn compose(&self, page: &Page, window: Interval) -> Batch {
+        let reading = PageReading {
+            window: window.to_local(self.zone()),
+            observed_at_millis: self.clock.now_millis(),
+            now: self.clock.now().to_local(self.zone()),
+        };
+        // A page is tenths of a second of work: other accounts' requests must not wait behind it.
+        tokio::task::block_in_place(|| self.composer.compose(page, &reading, self.progress.draft()))
+    }
+
+    async fn publish(&self, records: Vec<crate::edge::kafka::Record>) -> Result<crate::edge::kafka::Acknowledged, PublishError> {
+        let sizes: Vec<(Arc<str>, usize)> = records.iter().map(|record| (record.topic.clone(), record.size())).collect();
+        let outcome = self.publisher.publish(records).await;
+        if let Err(PublishError::TooLarge { records: refused }) = &outcome {
+            for (topic, size) in refused.iter().filter_map(|index| sizes.get(*index)) {
+                self.composer.refuse_size(topic, *size);
+            }
+        }
+        outcome
+    }
+
+    fn step(
+        &self,
+        window: Interval,
+        advance: Advance,
+        completes: Option<&Reading>,
+        buckets: Vec<(crate::domain::time::LocalHour, crate::domain::ledger::Bucket)>,
+    ) -> Step {
+        let covered = match advance {
+            Advance::Done => Some(window),
+            Advance::More { read_before } => {
+                Interval::new(window.from, window.till.min(read_before.to_instant(self.zone())))
+            }
+        };
+        let completed = completes.filter(|_| advance == Advance::Done);
+        let tier_read = completed.and_then(|reading| match reading.purpose {
+            Purpose::Tier { age } => Some((age, reading.window.till)),
+            Purpose::Backfill => None,
+        });
+        let forgotten = match completed {
+            Some(_) => self.progress.forgettable(self.ladder.horizon(), self.zone(), self.clock.now()),
+            None => Vec::new(),
+        };
+        Step { covered, tier_read, buckets, forgotten }
+    }
+
+    /// One page, tried again while that can help. Waits for points and for room in memory.
+    async fn fetch(&self, request: &PageRequest) -> Result<Fetched, ReadError> {
+        let (mut failures, mut refusals) = (0, 0);
+        loop {
+            self.wait_for_points().await?;
+            let room = self.room().await?;
+            let error = match self.ask(request).await? {
+                Ok(page) => return Ok(Fetched { page, room }),
+                Err(error) => error,
+            };
+            drop(room);
+            let wait = match error.class() {
+                Class::Owner | Class::Bug => return Err(error.into()),
+                Class::Retry { .. } if failures + 1 >= TRIES => return Err(error.into()),
+                Class::Retry { after } => {
+                    failures += 1;
+                    after.unwrap_or_default().max(backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF, fastrand::f64()))
+                }
+                Class::Limited { wait, .. } => {
+                    refusals += 1;
+                    wait.unwrap_or_else(|| backoff(refusals, UNKNOWN_RESET, LONGEST_UNKNOWN_RESET, 1.0))
+                }
+            };
+            self.show_failure(&error, wait);
+            self.sleep_until(self.clock.now() + wait.max(Duration::from_secs(1))).await?;
+        }
+    }
+
+    /// The request itself. Asked to stop, the answer is not waited for.
+    async fn ask(&self, request: &PageRequest) -> Result<Result<Page, ApiError>, ReadError> {
+        let query = ReportQuery {
+            method: calls::METHOD,
+            user_id: self.user_id,
+            date_from: request.date_from,
+            date_till: request.date_till,
+            limit: request.limit,
+            offset: request.offset,
+            fields: Call::COLUMNS,
+            sort_by: calls::SORT_BY,
+        };
+        let answer = tokio::select! {
+            answer = self.client.report(&query) => answer,
+            () = self.stop.cancelled() => return Err(ReadError::Stopped),
+        };
+        self.show_points();
+        Ok(answer)
+    }
+
+    async fn wait_for_points(&self) -> Result<(), ReadError> {
+        while let Some((until, window)) = self.budget().wait(self.clock.now()) {
+            self.show_wait(until, Why::Points(window));
+            self.sleep_until(until).await?;
+        }
+        Ok(())
+    }
+
+    /// Room for a page in memory, by what its rows have taken so far. A page larger than all the room takes all of it.
+    async fn room(&self) -> Result<OwnedSemaphorePermit, ReadError> {
+        let kib = (self.page_size as usize * self.row_bytes).div_ceil(1024);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX).clamp(1, self.memory_kib);
+        tokio::select! {
+            room = self.memory.clone().acquire_many_owned(kib) => room.map_err(|_| ReadError::Stopped),
+            () = self.stop.cancelled() => Err(ReadError::Stopped),
+        }
+    }
+
+    fn learn_row_size(&mut self, page: &Page, batch: &Batch) {
+        if let Some(row_bytes) = page.body_bytes().checked_div(batch.counts.rows as usize) {
+            self.row_bytes = row_bytes.max(1);
+        }
+    }
+
+    async fn sleep_until(&self, until: Instant) -> Result<(), ReadError> {
+        loop {
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left.min(LONGEST_SLEEP)) => {}
+                () = self.stop.cancelled() => return Err(ReadError::Stopped),
+            }
+        }
+    }
+
+    fn situation<'a>(&'a self, now: Instant, budget: &'a Budget) -> Situation<'a> {
+        Situation {
+            ladder: &self.ladder,
+            coverage: self.progress.coverage(),
+            floor: self.progress.floor(),
+            clocks: self.progress.clocks(),
+            experience: &self.experience,
+            budget,
+            now,
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        budget(&self.client, self.points_share, &self.clock)
+    }
+
+    fn account(&self) -> &crate::domain::call::AccountId {
+        &self.composer.source.account
+    }
+
+    fn zone(&self) -> &jiff::tz::TimeZone {
+        &self.composer.source.zone
+    }
+}
+
+/// What this poller tells the outside.
+impl Poller {
+    fn show_reading(&self) {
+        let budget = self.budget();
+        let situation = self.situation(self.clock.planning_now(), &budget);
+        let state = if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live };
+        self.board.set(self.account(), state, StatusWhy::default());
+    }
+
+    fn show_done(&self, reading: &Reading, tally: &Tally) {
+        self.show_reading();
+        if let Purpose::Tier { .. } = reading.purpose {
+            self.board.note_live_read(self.account(), reading.window.till);
+        }
+        if tally.n_events > 0 {
+            tracing::info!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, n_pages = tally.n_pages, n_events = tally.n_events, "published");
+        }
+    }
+
+    fn show_wait(&self, until: Instant, why: Why) {
+        let Why::Points(window) = why else { return };
+        if until.since(self.clock.now()) >= NOTABLE_WAIT {
+            let reason = format!("callfeed's share of the points of this {} is used up until {until}", window.as_str());
+            let remedy = "wait, raise the limit in the client area, or raise `poll.points_share`".to_owned();
+            self.board.set(self.account(), State::Limited, StatusWhy { reason: Some(reason), remedy: Some(remedy) });
+        }
+    }
+
+    fn show_failure(&self, error: &ApiError, wait: Duration) {
+        tracing::debug!(account = %self.account(), %error, ?wait, "the request failed, trying again");
+        if matches!(error.class(), Class::Limited { .. }) {
+            let why = StatusWhy { reason: Some(error.to_string()), remedy: Some(error.remedy()) };
+            self.board.set(self.account(), State::Limited, why);
+        }
+    }
+
+    fn show_points(&self) {
+        let Some(limits) = self.client.limits() else { return };
+        for (window, seen) in
+            [(PointsWindow::Minute, limits.minute), (PointsWindow::Hour, limits.hour), (PointsWindow::Day, limits.day)]
+        {
+            if let Some(remaining) = seen.remaining {
+                self.metrics.points_remaining(self.account(), window, remaining);
+            }
+        }
+    }
+
+    fn count(&self, counts: &crate::batch::Counts) {
+        self.board.note_progress(self.account(), self.progress.coverage().frontier());
+        self.metrics.rows_read(self.account(), calls::NAME, counts.rows);
+        for (event, n) in &counts.published {
+            self.metrics.event_published(self.account(), calls::NAME, *event, *n);
+        }
+        for (reason, n) in &counts.left_out {
+            self.metrics.row_filtered(*reason, *n);
+        }
+        for (stage, n) in &counts.dead_letters {
+            self.metrics.dead_letter(stage.as_str(), *n);
+        }
+    }
+}
+
+/// The points of a credential as it last heard of them.
+fn budget(client: &Client, share: f64, clock: &Clock) -> Budget {
+    let Some(limits) = client.limits() else { return Budget::new(share, []) };
+    let age = limits.seen_at.elapsed();
+    let now = clock.now();
+    let points = |window: PointsWindow, seen: WindowLimits| {
+        let resets_at = now + seen.reset?.saturating_sub(age) ;
+        Some((window, Points { limit: seen.limit?, remaining: seen.remaining?, resets_at }))
+    };
+    let windows = [
+        points(PointsWindow::Minute, limits.minute),
+        points(PointsWindow::Hour, limits.hour),
+        points(PointsWindow::Day, limits.day),
+    ];
+    Budget::new(share, windows.into_iter().flatten())
+}
+
+/// The counter that a refusal was about.
+pub const fn points_window(window: LimitWindow) -> Option<PointsWindow> {
+    match window {
+        LimitWindow::Minute => Some(PointsWindow::Minute),
+        LimitWindow::Hour => Some(PointsWindow::Hour),
+        LimitWindow::Day => Some(PointsWindow::Day),
+        LimitWindow::Unknown => None,
+    }
+}
