@@ -1,1 +1,4 @@
 //! The edges: each knows one outside system and none of the other edges.
+
+pub mod kafka;
+pub mod registry;
