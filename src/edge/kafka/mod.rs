@@ -1,0 +1,28 @@
+//! Kafka: the transactional publisher, the state topic, and the checks of topics.
+//!
+//! - [`Publisher`] sends steps (all records that one step of an account needs: events, dead letters, state) in
+//!   transactions that many accounts share, and answers each step with the proof that it is committed.
+//! - [`StateTopic`] reads back what those steps left in the compacted state topic.
+//! - [`topics`] checks the topics, creates them when that is allowed, and says what is wrong in words for people.
+//!
+//! Nothing here knows what a call or an account is: records are bytes with a key. What always holds: an enqueue is
+//! never taken for an acknowledgement, and a step is never sent in part. No librdkafka call that can block runs on
+//! the async runtime.
+
+mod connection;
+mod deliveries;
+mod observer;
+mod owner;
+mod publisher;
+mod record;
+mod state_topic;
+mod stop;
+pub mod topics;
+mod transaction;
+mod worker;
+
+pub use connection::{Connection, InvalidProperty, Unreachable};
+pub use observer::{KafkaEvent, Observer};
+pub use publisher::{Acknowledged, PublishError, Publisher, PublisherSettings, StartError};
+pub use record::{MAX_RECORD_BYTES, Record};
+pub use state_topic::{RestoreError, RestoreProgress, StateTopic, partition_of};

@@ -1,0 +1,326 @@
+//! Reading the state topic back.
+//!
+//! What always holds: a restore sees every record that was committed before it started, and waits for transactions
+//! that were open then. The end to reach is therefore the high watermark (which counts open transactions), not the
+//! last stable offset (which `read_committed` consumers are told, and which stands still before an open one).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::connection::{ClientLog, Connection, InvalidProperty, Unreachable};
+use super::owner;
+
+/// How long one question to a broker may take before it counts as unanswered.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// How often the end of an open transaction is asked for.
+const OPEN_TRANSACTION_POLL: Duration = Duration::from_millis(50);
+
+/// The partition of the state topic that holds what belongs to an account. Contract with every record ever written:
+/// another hash, or another number of partitions, would lose all progress.
+pub fn partition_of(account: &str, partitions: i32) -> i32 {
+    let partitions = u32::try_from(partitions.max(1)).unwrap_or(1);
+    // The remainder is below `partitions`, which came from an i32.
+    (crc32fast::hash(account.as_bytes()) % partitions) as i32
+}
+
+#[derive(Clone, Debug)]
+pub struct StateTopic {
+    pub connection: Connection,
+    /// Named in requests, as the client library demands one; the group is not joined.
+    pub group_id: String,
+    pub topic: Arc<str>,
+    pub partitions: i32,
+}
+
+/// How far a restore is. `records` can stay below `total`, which counts offsets: compaction and the marks of
+/// transactions leave holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestoreProgress {
+    pub records: u64,
+    pub offset: u64,
+    pub total: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    #[error(transparent)]
+    InvalidProperty(#[from] InvalidProperty),
+    /// A transaction that was open when the restore started is still open.
+    #[error(
+        "partition {partition} of `{topic}` has a transaction that is open for more than {waited:?}; the broker ends it after the `transaction.timeout.ms` of its producer"
+    )]
+    OpenTransaction { topic: Arc<str>, partition: i32, waited: Duration },
+    #[error(
+        "reading `{topic}` did not end within {waited:?} ({read} of {total} offsets); partitions left: {partitions:?}; last error: {reason}"
+    )]
+    TimedOut { topic: Arc<str>, partitions: Vec<i32>, waited: Duration, read: u64, total: u64, reason: String },
+    #[error(
+        "reading `{topic}` is refused: {reason}; the principal needs the operation READ on TOPIC `{topic}` and on GROUP `{group_id}`"
+    )]
+    Refused { topic: Arc<str>, group_id: String, reason: String },
+}
+
+impl RestoreError {
+    /// Whether another try may succeed without anybody acting.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::InvalidProperty(_) | Self::Refused { .. })
+    }
+}
+
+impl StateTopic {
+    pub fn partition_of(&self, account: &str) -> i32 {
+        partition_of(account, self.partitions)
+    }
+
+    pub fn all_partitions(&self) -> Vec<i32> {
+        (0..self.partitions).collect()
+    }
+
+    /// The latest committed value of each key in these partitions. `progress` is called on another thread.
+    pub async fn restore(
+        &self,
+        partitions: &[i32],
+        within: Duration,
+        progress: impl Fn(RestoreProgress) + Send + 'static,
+    ) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+        let (topic, partitions) = (self.clone(), partitions.to_vec());
+        // librdkafka's consumer blocks, and a long restore would hold up a worker of the runtime.
+        let reading = tokio::task::spawn_blocking(move || topic.restore_blocking(&partitions, within, progress));
+        match reading.await {
+            Ok(restored) => restored,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    fn restore_blocking(
+        &self,
+        partitions: &[i32],
+        within: Duration,
+        progress: impl Fn(RestoreProgress),
+    ) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+        let started = Instant::now();
+        let ranges = self.ranges(partitions)?;
+        let consumer = self.consumer("read_committed")?;
+        self.wait_for_open_transactions(&consumer, &ranges, started, within)?;
+        Reading::start(self, &consumer, ranges)?.to_the_end(started, within, progress)
+    }
+
+    /// What there is to read now, open transactions included.
+    fn ranges(&self, partitions: &[i32]) -> Result<Vec<Range>, RestoreError> {
+        let consumer = self.consumer("read_uncommitted")?;
+        let range = |partition: &i32| {
+            let (start, end) = self.watermarks(&consumer, *partition)?;
+            Ok(Range { partition: *partition, start, end })
+        };
+        let ranges: Result<Vec<Range>, RestoreError> = partitions.iter().map(range).collect();
+        Ok(ranges?.into_iter().filter(|range| range.start < range.end).collect())
+    }
+
+    /// Only after this, the end that a `read_committed` consumer reports is not before the end of its range.
+    fn wait_for_open_transactions(
+        &self,
+        consumer: &BaseConsumer<ClientLog>,
+        ranges: &[Range],
+        started: Instant,
+        within: Duration,
+    ) -> Result<(), RestoreError> {
+        for range in ranges {
+            while self.watermarks(consumer, range.partition)?.1 < range.end {
+                if started.elapsed() > within {
+                    let (topic, partition) = (self.topic.clone(), range.partition);
+                    return Err(RestoreError::OpenTransaction { topic, partition, waited: within });
+                }
+                tracing::debug!(topic = %self.topic, partition = range.partition, "waiting for an open transaction");
+                std::thread::sleep(OPEN_TRANSACTION_POLL);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first offset, and the end as the consumer's isolation level sees it.
+    fn watermarks(&self, consumer: &BaseConsumer<ClientLog>, partition: i32) -> Result<(i64, i64), RestoreError> {
+        consumer.fetch_watermarks(&self.topic, partition, REQUEST).map_err(|error| self.error(consumer, &error))
+    }
+
+    fn consumer(&self, isolation: &str) -> Result<BaseConsumer<ClientLog>, InvalidProperty> {
+        assigned_consumer(&self.connection, &self.group_id, isolation)
+    }
+
+    fn error(&self, consumer: &BaseConsumer<ClientLog>, error: &KafkaError) -> RestoreError {
+        // What the client met meanwhile waits in its queue.
+        let _ = consumer.poll(Duration::ZERO);
+        let reason = consumer.context().reason(error);
+        if is_refusal(error) {
+            return RestoreError::Refused { topic: self.topic.clone(), group_id: self.group_id.clone(), reason };
+        }
+        self.connection.unreachable(reason).into()
+    }
+}
+
+/// A consumer that is told what to read and commits nothing.
+pub(super) fn assigned_consumer(
+    connection: &Connection,
+    group_id: &str,
+    isolation: &str,
+) -> Result<BaseConsumer<ClientLog>, InvalidProperty> {
+    let log = connection.log("state reader");
+    let mask = Arc::clone(&log.mask);
+    let owned = [
+        ("group.id", group_id.to_owned()),
+        ("isolation.level", isolation.to_owned()),
+        ("enable.partition.eof", "true".to_owned()),
+        ("auto.offset.reset", "earliest".to_owned()),
+        // Bounds what is fetched ahead of what is taken.
+        ("queued.max.messages.kbytes", "8192".to_owned()),
+        ("fetch.wait.max.ms", "50".to_owned()),
+    ];
+    connection.consumer(&owned).create_with_context(log).map_err(|error| InvalidProperty::of(&error, &mask))
+}
+
+pub(super) fn is_refusal(error: &KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed, UnknownPartition, UnknownTopic,
+        UnknownTopicOrPartition,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            ClusterAuthorizationFailed
+                | GroupAuthorizationFailed
+                | TopicAuthorizationFailed
+                | UnknownPartition
+                | UnknownTopic
+                | UnknownTopicOrPartition
+        )
+    )
+}
+
+struct Range {
+    partition: i32,
+    start: i64,
+    end: i64,
+}
+
+/// One pass over the partitions.
+struct Reading<'a> {
+    state: &'a StateTopic,
+    consumer: &'a BaseConsumer<ClientLog>,
+    /// By partition: how many offsets lie before the record read last.
+    passed: HashMap<i32, u64>,
+    starts: HashMap<i32, i64>,
+    open: Vec<i32>,
+    total: u64,
+    records: u64,
+    last_error: String,
+    latest: HashMap<String, Vec<u8>>,
+}
+
+impl<'a> Reading<'a> {
+    fn start(
+        state: &'a StateTopic,
+        consumer: &'a BaseConsumer<ClientLog>,
+        ranges: Vec<Range>,
+    ) -> Result<Self, RestoreError> {
+        let mut assignment = TopicPartitionList::new();
+        for range in &ranges {
+            assignment
+                .add_partition_offset(&state.topic, range.partition, Offset::Beginning)
+                .map_err(|error| state.error(consumer, &error))?;
+        }
+        consumer.assign(&assignment).map_err(|error| state.error(consumer, &error))?;
+        Ok(Self {
+            state,
+            consumer,
+            passed: HashMap::new(),
+            starts: ranges.iter().map(|range| (range.partition, range.start)).collect(),
+            open: ranges.iter().map(|range| range.partition).collect(),
+            // The start is never above the end: such ranges were left out.
+            total: ranges.iter().map(|range| range.end.abs_diff(range.start)).sum(),
+            records: 0,
+            last_error: "none".to_owned(),
+            latest: HashMap::new(),
+        })
+    }
+
+    fn to_the_end(
+        mut self,
+        started: Instant,
+        within: Duration,
+        progress: impl Fn(RestoreProgress),
+    ) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+        let mut shown = Instant::now();
+        while !self.open.is_empty() {
+            if started.elapsed() > within {
+                return Err(self.timed_out(within));
+            }
+            match self.consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(KafkaError::PartitionEOF(ended))) => self.open.retain(|partition| *partition != ended),
+                Some(Err(error)) if is_refusal(&error) => return Err(self.state.error(self.consumer, &error)),
+                // librdkafka goes on by itself; the deadline ends what does not heal.
+                Some(Err(error)) => self.last_error = self.consumer.context().reason(&error),
+            }
+            if shown.elapsed() > Duration::from_millis(250) {
+                shown = Instant::now();
+                progress(self.progress());
+            }
+        }
+        progress(RestoreProgress { offset: self.total, ..self.progress() });
+        Ok(self.latest)
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
+        self.records += 1;
+        let start = self.starts.get(&message.partition()).copied().unwrap_or(0);
+        self.passed.insert(message.partition(), message.offset().abs_diff(start) + 1);
+        let Some(Ok(key)) = message.key().map(str::from_utf8) else {
+            tracing::warn!(topic = %self.state.topic, partition = message.partition(), offset = message.offset(),
+                "a record of the state topic has no key that callfeed writes; it is left alone");
+            return;
+        };
+        if owner::is_owner_key(key) {
+            return;
+        }
+        match message.payload() {
+            Some(value) => drop(self.latest.insert(key.to_owned(), value.to_vec())),
+            None => drop(self.latest.remove(key)),
+        }
+    }
+
+    fn progress(&self) -> RestoreProgress {
+        RestoreProgress { records: self.records, offset: self.passed.values().sum(), total: self.total }
+    }
+
+    fn timed_out(self, waited: Duration) -> RestoreError {
+        RestoreError::TimedOut {
+            topic: self.state.topic.clone(),
+            waited,
+            read: self.progress().offset,
+            total: self.total,
+            partitions: self.open,
+            reason: self.last_error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// State that was written must be found again by every later version.
+    #[test]
+    fn an_account_never_moves_to_another_partition() {
+        assert_eq!(["acme", "acme.90211", "demo", ""].map(|name| partition_of(name, 12)), [0, 0, 0, 0]);
+        assert_eq!(partition_of("acme", 1), 0);
+    }
+}

@@ -1,0 +1,287 @@
+//! One transactional producer, and what its errors ask for.
+//!
+//! Wraps librdkafka's calls, each of which may have to be repeated, in calls that end: with success, with what to do
+//! next ([`Trouble`]), or when there is no time left. It knows nothing of steps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use super::connection::InvalidProperty;
+use super::deliveries::{Deliveries, Failure};
+use super::publisher::PublisherSettings;
+use super::record::{MAX_RECORD_BYTES, Record};
+use super::stop::Stop;
+
+/// Bounds what librdkafka holds of records that it has not delivered. It must hold the largest record.
+const QUEUE_KIB: usize = 16 * 1024;
+
+/// The broker aborts a transaction that is open for longer. It also bounds for how long the records of a process
+/// that died hold up consumers.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// For how long librdkafka tries to deliver a record. Below the time-out of the transaction, so that a failure is
+/// seen while the transaction can still be aborted by its own producer.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long one blocking call may take before the thread looks whether it is to stop.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// While delivery reports are waited for. Short, as polling always lasts to its end.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What to do about an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Abort the transaction, then send it again.
+    Abort(String),
+    /// Another producer has taken the place of this one, or the broker has ended an overdue transaction.
+    Fenced,
+    /// This producer cannot go on, and what became of its transaction is not known.
+    Broken(String),
+    /// The request to stop leaves no time for more.
+    OutOfTime,
+}
+
+/// Why a record was not taken.
+pub(super) enum SendError {
+    TooLarge,
+    /// The topic or its partition cannot be written to.
+    Refused(RDKafkaErrorCode),
+    Trouble(Trouble),
+}
+
+pub(super) struct TransactionalProducer {
+    producer: BaseProducer<Deliveries>,
+    stop: Arc<Stop>,
+    /// How long ending a transaction may take before its outcome counts as unknown.
+    patience: Duration,
+    sent: usize,
+}
+
+impl TransactionalProducer {
+    pub fn create(settings: &PublisherSettings, stop: Arc<Stop>) -> Result<Self, InvalidProperty> {
+        let config = configuration(settings);
+        let patience = transaction_timeout(&config) + Duration::from_secs(5);
+        let log = settings.connection.log("producer");
+        let mask = Arc::clone(&log.mask);
+        let producer =
+            config.create_with_context(Deliveries::new(log)).map_err(|error| InvalidProperty::of(&error, &mask))?;
+        Ok(Self { producer, stop, patience, sent: 0 })
+    }
+
+    /// Resolves what former producers with the same id left open, and fences them.
+    pub fn initialise(&self, within: Duration) -> Result<(), InitialiseError> {
+        let started = Instant::now();
+        loop {
+            let Err(error) = self.producer.init_transactions(SLICE) else { return Ok(()) };
+            self.serve();
+            let reason = self.producer.context().log.reason(&error);
+            match &error {
+                KafkaError::Transaction(cause) if cause.is_retriable() => {
+                    if started.elapsed() > within || self.stop.is_requested() {
+                        return Err(InitialiseError::Unanswered(reason));
+                    }
+                }
+                _ if self.fatal_code().is_some_and(is_fencing) => return Err(InitialiseError::Fenced),
+                _ => return Err(InitialiseError::Refused(reason)),
+            }
+        }
+    }
+
+    pub fn begin(&mut self) -> Result<(), Trouble> {
+        self.producer.context().forget();
+        self.sent = 0;
+        self.producer.begin_transaction().map_err(|error| self.trouble(&error))
+    }
+
+    /// Hands one record to librdkafka. That is not an acknowledgement.
+    pub fn send(&mut self, record: &Record) -> Result<(), SendError> {
+        let mut message: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&record.topic, self.sent);
+        message.partition = record.partition;
+        message.key = record.key.as_deref();
+        message.payload = record.value.as_deref();
+        message.timestamp = record.timestamp_ms;
+        message.headers = record.native_headers();
+        loop {
+            let Err((error, unsent)) = self.producer.send(message) else {
+                self.sent += 1;
+                return Ok(());
+            };
+            match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => {
+                    self.check().map_err(SendError::Trouble)?;
+                    self.poll();
+                    message = unsent;
+                }
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => return Err(SendError::TooLarge),
+                Some(code) if is_refusal(code) => return Err(SendError::Refused(code)),
+                _ => return Err(SendError::Trouble(self.trouble(&error))),
+            }
+        }
+    }
+
+    /// The numbers of the records sent in this transaction run up to here.
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Waits for the report of every record, then commits. Only `Ok` means that all of it is committed.
+    pub fn commit(&self) -> Result<(), Trouble> {
+        let started = Instant::now();
+        while self.producer.context().acknowledged() < self.sent {
+            self.check()?;
+            self.poll();
+        }
+        self.repeat(started, "commit", || self.producer.commit_transaction(SLICE))
+    }
+
+    /// Ends the transaction without its records. Their reports have all come when this returns `Ok`.
+    pub fn abort(&self) -> Result<(), Trouble> {
+        let done = AtomicBool::new(false);
+        // The call waits until the reports of what it purged are taken, but takes none itself.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    self.producer.poll(Duration::from_millis(20));
+                }
+            });
+            let outcome = self.repeat(Instant::now(), "abort", || self.producer.abort_transaction(SLICE));
+            done.store(true, Ordering::Release);
+            outcome
+        })
+    }
+
+    /// The records that were not delivered, by their number.
+    pub fn take_failures(&self) -> Vec<Failure> {
+        self.producer.context().take_failures()
+    }
+
+    pub fn last_offset(&self) -> Option<i64> {
+        self.producer.context().last_offset()
+    }
+
+    /// Looks for bad news: a failed record, a fatal error, the end of time.
+    pub fn check(&self) -> Result<(), Trouble> {
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            return Err(fatal(code, reason));
+        }
+        if self.producer.context().has_failures() {
+            return Err(Trouble::Abort("a record was not delivered".to_owned()));
+        }
+        if self.stop.is_due(Duration::from_secs(2)) {
+            return Err(Trouble::OutOfTime);
+        }
+        Ok(())
+    }
+
+    /// Serves what waits in the client's queue: reports, errors, log lines.
+    pub fn serve(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
+    fn poll(&self) {
+        self.producer.poll(POLL);
+    }
+
+    /// Repeats a call as long as librdkafka says that it is worth it: the call then resumes where it was.
+    fn repeat(&self, started: Instant, what: &str, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Trouble> {
+        loop {
+            let Err(error) = call() else { return Ok(()) };
+            match &error {
+                KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => {}
+                KafkaError::Transaction(cause) if cause.is_retriable() => {}
+                _ => return Err(self.trouble(&error)),
+            }
+            if self.stop.is_due(Duration::ZERO) {
+                return Err(Trouble::OutOfTime);
+            }
+            if started.elapsed() > self.patience {
+                let reason = self.producer.context().log.reason(&error);
+                return Err(Trouble::Broken(format!("the {what} has no outcome after {:?}: {reason}", self.patience)));
+            }
+        }
+    }
+
+    fn trouble(&self, error: &KafkaError) -> Trouble {
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            return fatal(code, reason);
+        }
+        match error {
+            KafkaError::Transaction(cause) if cause.txn_requires_abort() => Trouble::Abort(error.to_string()),
+            // The transaction is in a state that takes no more records: a failed record has asked for its end.
+            KafkaError::MessageProduction(_) => Trouble::Abort(error.to_string()),
+            _ => Trouble::Broken(error.to_string()),
+        }
+    }
+
+    fn fatal_code(&self) -> Option<RDKafkaErrorCode> {
+        self.producer.client().fatal_error().map(|(code, _)| code)
+    }
+}
+
+pub(super) enum InitialiseError {
+    Unanswered(String),
+    Fenced,
+    Refused(String),
+}
+
+fn fatal(code: RDKafkaErrorCode, reason: String) -> Trouble {
+    if is_fencing(code) { Trouble::Fenced } else { Trouble::Broken(reason) }
+}
+
+fn is_fencing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced)
+}
+
+/// Whether the broker will answer the same until somebody acts.
+pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        InvalidRecord, InvalidTopic, PolicyViolation, TopicAuthorizationFailed, UnknownPartition, UnknownTopic,
+        UnknownTopicOrPartition,
+    };
+    matches!(
+        code,
+        InvalidRecord
+            | InvalidTopic
+            | PolicyViolation
+            | TopicAuthorizationFailed
+            | UnknownPartition
+            | UnknownTopic
+            | UnknownTopicOrPartition
+    )
+}
+
+fn configuration(settings: &PublisherSettings) -> ClientConfig {
+    let millis = |duration: Duration| duration.as_millis().to_string();
+    let defaults = [
+        ("compression.type", "zstd".to_owned()),
+        // Where Java producers put the same key.
+        ("partitioner", "murmur2_random".to_owned()),
+        ("linger.ms", "10".to_owned()),
+        ("batch.size", settings.max_batch_bytes.to_string()),
+        ("message.max.bytes", (MAX_RECORD_BYTES + 1024 * 1024).to_string()),
+        ("queue.buffering.max.kbytes", QUEUE_KIB.to_string()),
+        ("transaction.timeout.ms", millis(TRANSACTION_TIMEOUT)),
+    ];
+    let owned = [
+        ("transactional.id", settings.group_id.clone()),
+        ("enable.idempotence", "true".to_owned()),
+        ("acks", "all".to_owned()),
+    ];
+    let mut config = settings.connection.producer(&defaults, &owned);
+    if config.get("delivery.timeout.ms").or(config.get("message.timeout.ms")).is_none() {
+        config.set("delivery.timeout.ms", millis(DELIVERY_TIMEOUT.min(transaction_timeout(&config) / 2)));
+    }
+    config
+}
+
+fn transaction_timeout(config: &ClientConfig) -> Duration {
+    let set = config.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
+    set.map_or(TRANSACTION_TIMEOUT, Duration::from_millis)
+}

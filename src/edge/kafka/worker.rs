@@ -1,0 +1,359 @@
+//! The publisher's thread: group commit.
+//!
+//! ```text
+//!              first step                interval over, or full            committed
+//!   idle ------------------> collecting ------------------------> closing -----------> answer all, idle
+//!     ^                          |  a record failed                  |
+//!     |                          +--------------> aborting <---------+
+//!     |                                              |  aborted: answer the steps at fault, send the others again
+//!     |                          fenced or broken    v
+//!     +--- answer all `Restore` <------------- rebuilding ---> superseded or stopped: answer all, end
+//! ```
+//!
+//! What always holds: a step is in `in_hand` from the moment it is taken until it is answered, and it is answered
+//! `Ok` only after the commit of a transaction in which each of its records was acknowledged.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode;
+use tokio::sync::oneshot;
+
+use super::connection::Unreachable;
+use super::observer::KafkaEvent;
+use super::owner::Owner;
+use super::publisher::{Acknowledged, Ending, PublishError, PublisherSettings, StartError, Step};
+use super::stop::Stop;
+use super::transaction::{InitialiseError, SendError, TransactionalProducer, Trouble, is_refusal};
+
+/// A transaction is closed when it holds so many bytes: half of what may be in flight, so that the other half can
+/// gather while it commits.
+const MAX_TRANSACTION_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long the thread waits for a step before it serves the client's queue and looks whether it is to stop.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// How long one try to start may take.
+const START: Duration = Duration::from_secs(15);
+
+/// How long a process that has fenced this one may take to write its owner record.
+const NEWCOMER: Duration = Duration::from_secs(10);
+
+const BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Starts the thread. It answers `started` once, and then works until it is stopped or superseded.
+pub(super) fn spawn(
+    settings: PublisherSettings,
+    inbox: Receiver<Step>,
+    stop: Arc<Stop>,
+    started: oneshot::Sender<Result<(), StartError>>,
+    ending: Ending,
+) -> Result<(), StartError> {
+    let work = move || match Worker::start(settings, inbox, stop) {
+        Ok(worker) => {
+            // Whoever started it may have gone; the worker then finds its inbox closed.
+            let _ = started.send(Ok(()));
+            ending.because(worker.work());
+        }
+        Err(error) => drop(started.send(Err(error))),
+    };
+    std::thread::Builder::new()
+        .name("kafka-publisher".to_owned())
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| StartError::Thread(error.to_string()))
+}
+
+struct Worker {
+    settings: PublisherSettings,
+    inbox: Receiver<Step>,
+    stop: Arc<Stop>,
+    producer: TransactionalProducer,
+    owner: Owner,
+    owner_offset: i64,
+    in_hand: Vec<InHand>,
+}
+
+/// A step in the open transaction.
+struct InHand {
+    step: Step,
+    /// The number of its first record in the transaction.
+    first: usize,
+    /// Found while it was sent.
+    fault: Option<PublishError>,
+}
+
+impl Worker {
+    fn start(settings: PublisherSettings, inbox: Receiver<Step>, stop: Arc<Stop>) -> Result<Self, StartError> {
+        let mut producer = TransactionalProducer::create(&settings, Arc::clone(&stop))?;
+        producer.initialise(START).map_err(|error| start_error(&settings, error))?;
+        let owner = Owner::new(&settings.instance_id);
+        let owner_offset = write_owner(&settings, &mut producer, &owner)?;
+        Ok(Self { settings, inbox, stop, producer, owner, owner_offset, in_hand: Vec::new() })
+    }
+
+    /// Works until the end, and says why it ended.
+    fn work(mut self) -> PublishError {
+        let end = loop {
+            if self.stop.is_requested() {
+                break PublishError::Stopped;
+            }
+            match self.inbox.recv_timeout(IDLE) {
+                Ok(step) => {
+                    self.take(step);
+                    if let Err(end) = self.commit_group() {
+                        break end;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.producer.serve(),
+                Err(RecvTimeoutError::Disconnected) => break PublishError::Stopped,
+            }
+        };
+        let waiting: Vec<Step> = self.inbox.try_iter().collect();
+        self.answer_all(&end);
+        waiting.into_iter().for_each(|step| step.answer(Err(end.clone())));
+        end
+    }
+
+    fn take(&mut self, step: Step) {
+        self.in_hand.push(InHand { step, first: 0, fault: None });
+    }
+
+    /// Brings the steps in hand, and those that come meanwhile, to their answers. `Err` is the end of the worker.
+    fn commit_group(&mut self) -> Result<(), PublishError> {
+        let mut backoff = BACKOFF;
+        while !self.in_hand.is_empty() {
+            match self.transact() {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Abort(reason)) => {
+                    tracing::warn!(%reason, steps = self.in_hand.len(), "kafka transaction aborted, trying again");
+                    self.observe_failure("aborted");
+                    if let Err(trouble) = self.producer.abort() {
+                        self.recover(trouble)?;
+                        continue;
+                    }
+                    if !self.answer_faulty() {
+                        self.stop.sleep(backoff.mul_f64(0.5 + fastrand::f64()));
+                        backoff = (backoff * 2).min(MAX_BACKOFF);
+                    }
+                }
+                Err(trouble) => self.recover(trouble)?,
+            }
+            if self.stop.is_due(Duration::from_secs(2)) {
+                return Err(PublishError::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    /// One transaction, from its beginning to the answers of its steps.
+    fn transact(&mut self) -> Result<(), Trouble> {
+        let opened = Instant::now();
+        self.producer.begin()?;
+        for index in 0..self.in_hand.len() {
+            self.send(index)?;
+        }
+        self.collect(opened)?;
+        self.producer.commit()?;
+        let (steps, records) = (self.in_hand.len(), self.producer.sent());
+        (self.settings.observer)(KafkaEvent::Committed { steps, records, took: opened.elapsed() });
+        self.in_hand.drain(..).for_each(|in_hand| in_hand.step.answer(Ok(Acknowledged::after_commit())));
+        Ok(())
+    }
+
+    /// Lets more steps join until the transaction is to be closed.
+    fn collect(&mut self, opened: Instant) -> Result<(), Trouble> {
+        while !self.is_full() && !self.stop.is_requested() {
+            let left = self.settings.commit_interval.saturating_sub(opened.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            match self.inbox.recv_timeout(left.min(IDLE)) {
+                Ok(step) => {
+                    self.take(step);
+                    self.send(self.in_hand.len() - 1)?;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.producer.serve();
+                    self.producer.check()?;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let bytes: usize = self.in_hand.iter().map(|in_hand| in_hand.step.bytes).sum();
+        self.producer.sent() >= self.settings.commit_max_events || bytes >= MAX_TRANSACTION_BYTES
+    }
+
+    fn send(&mut self, index: usize) -> Result<(), Trouble> {
+        let in_hand = &mut self.in_hand[index];
+        in_hand.first = self.producer.sent();
+        for (position, record) in in_hand.step.records.iter().enumerate() {
+            let fault = match self.producer.send(record) {
+                Ok(()) => continue,
+                Err(SendError::Trouble(trouble)) => return Err(trouble),
+                Err(SendError::TooLarge) => PublishError::TooLarge { records: vec![position] },
+                Err(SendError::Refused(code)) => {
+                    PublishError::Refused { topic: record.topic.clone(), reason: code.to_string() }
+                }
+            };
+            let reason = fault.to_string();
+            in_hand.fault = Some(fault);
+            return Err(Trouble::Abort(reason));
+        }
+        Ok(())
+    }
+
+    /// After an abort: answers the steps that would make the next transaction fail too, and keeps the others.
+    fn answer_faulty(&mut self) -> bool {
+        let failures = self.producer.take_failures();
+        let before = self.in_hand.len();
+        for mut in_hand in std::mem::take(&mut self.in_hand) {
+            let fault = in_hand.fault.take().or_else(|| self.fault_of(&in_hand, &failures));
+            match fault {
+                None => self.in_hand.push(in_hand),
+                Some(fault) => {
+                    let is_too_large = matches!(fault, PublishError::TooLarge { .. });
+                    self.observe_failure(if is_too_large { "too_large" } else { "refused" });
+                    in_hand.step.answer(Err(fault));
+                }
+            }
+        }
+        self.in_hand.len() < before
+    }
+
+    /// What a step itself did wrong; not what befell it, such as a time-out.
+    fn fault_of(&self, in_hand: &InHand, failures: &[(usize, RDKafkaErrorCode)]) -> Option<PublishError> {
+        let records = &in_hand.step.records;
+        let own = |(number, code): &(usize, RDKafkaErrorCode)| {
+            let position = number.checked_sub(in_hand.first).filter(|position| *position < records.len())?;
+            Some((position, *code))
+        };
+        let failures: Vec<(usize, RDKafkaErrorCode)> = failures.iter().filter_map(own).collect();
+        let is_too_large =
+            |code| matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge);
+        // A larger record than this was alone in its batch; smaller ones may have failed for their neighbours.
+        let is_alone = |position: usize| records[position].size() > self.settings.max_batch_bytes;
+        let mut too_large: Vec<usize> = failures
+            .iter()
+            .filter(|(position, code)| is_too_large(*code) && is_alone(*position))
+            .map(|(position, _)| *position)
+            .collect();
+        if !too_large.is_empty() {
+            too_large.sort_unstable();
+            return Some(PublishError::TooLarge { records: too_large });
+        }
+        let (position, code) = failures.into_iter().find(|(_, code)| is_refusal(*code) || is_too_large(*code))?;
+        Some(PublishError::Refused { topic: records[position].topic.clone(), reason: code.to_string() })
+    }
+
+    /// What became of the transaction is unknown, or the producer is of no more use: a new producer resolves what is
+    /// open, and the steps in hand have to be compared with the state topic.
+    fn recover(&mut self, trouble: Trouble) -> Result<(), PublishError> {
+        let patience = match trouble {
+            Trouble::OutOfTime => {
+                // Best effort: what stays open, the next start or the broker aborts.
+                let _ = self.producer.abort();
+                return Err(PublishError::Stopped);
+            }
+            Trouble::Fenced => {
+                tracing::warn!("kafka producer fenced, looking who did it");
+                self.observe_failure("fenced");
+                NEWCOMER
+            }
+            Trouble::Abort(reason) | Trouble::Broken(reason) => {
+                tracing::warn!(%reason, "kafka producer broken, starting a new one");
+                Duration::ZERO
+            }
+        };
+        self.rebuild(patience)?;
+        self.observe_failure("rebuilt");
+        tracing::info!("kafka producer rebuilt");
+        self.answer_all(&PublishError::Restore);
+        Ok(())
+    }
+
+    /// Replaces the producer, unless another process is the owner now. Tries until it succeeds or is to stop.
+    fn rebuild(&mut self, mut patience: Duration) -> Result<(), PublishError> {
+        let mut backoff = BACKOFF;
+        while !self.stop.is_requested() {
+            let problem = match self.owner.successor(&self.settings, self.owner_offset, patience, &self.stop) {
+                Ok(Some(by)) => return Err(PublishError::Superseded { by }),
+                Ok(None) if self.stop.is_requested() => break,
+                Ok(None) => match self.replace_producer() {
+                    Ok(()) => return Ok(()),
+                    Err(StartError::Contended) => {
+                        patience = NEWCOMER;
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                Err(reason) => self.settings.connection.unreachable(reason).to_string(),
+            };
+            tracing::warn!(%problem, "kafka producer not rebuilt yet");
+            self.observe_failure("unreachable");
+            self.stop.sleep(backoff.mul_f64(0.5 + fastrand::f64()));
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+        Err(PublishError::Stopped)
+    }
+
+    fn replace_producer(&mut self) -> Result<(), StartError> {
+        let producer = TransactionalProducer::create(&self.settings, Arc::clone(&self.stop))?;
+        producer.initialise(START).map_err(|error| start_error(&self.settings, error))?;
+        self.producer = producer;
+        Ok(())
+    }
+
+    fn answer_all(&mut self, error: &PublishError) {
+        self.in_hand.drain(..).for_each(|in_hand| in_hand.step.answer(Err(error.clone())));
+    }
+
+    fn observe_failure(&self, kind: &'static str) {
+        (self.settings.observer)(KafkaEvent::Failed { kind });
+    }
+}
+
+/// Makes this process known as the owner, and returns where the record lies.
+fn write_owner(
+    settings: &PublisherSettings,
+    producer: &mut TransactionalProducer,
+    owner: &Owner,
+) -> Result<i64, StartError> {
+    let unreachable = |reason: String| StartError::Unreachable(settings.connection.unreachable(reason));
+    let failed = |trouble| match trouble {
+        Trouble::Fenced => StartError::Contended,
+        Trouble::Abort(reason) | Trouble::Broken(reason) => unreachable(reason),
+        Trouble::OutOfTime => unreachable("stopped while starting".to_owned()),
+    };
+    producer.begin().map_err(failed)?;
+    producer.send(&owner.record(settings)).map_err(|error| match error {
+        SendError::Trouble(trouble) => failed(trouble),
+        SendError::TooLarge => unreachable("the owner record does not fit".to_owned()),
+        SendError::Refused(code) => refused(settings, code.to_string()),
+    })?;
+    producer.commit().map_err(failed)?;
+    producer.last_offset().ok_or_else(|| unreachable("the owner record has no offset".to_owned()))
+}
+
+fn start_error(settings: &PublisherSettings, error: InitialiseError) -> StartError {
+    match error {
+        InitialiseError::Unanswered(reason) => Unreachable::into(settings.connection.unreachable(reason)),
+        InitialiseError::Fenced => StartError::Contended,
+        InitialiseError::Refused(reason) => refused(settings, reason),
+    }
+}
+
+fn refused(settings: &PublisherSettings, reason: String) -> StartError {
+    let group_id = settings.group_id.clone();
+    let remedy = format!(
+        "callfeed's principal needs the operations WRITE and DESCRIBE on TRANSACTIONAL_ID `{group_id}`, and WRITE on TOPIC `{}`",
+        settings.state_topic
+    );
+    StartError::Refused { group_id, reason, remedy }
+}
