@@ -16,7 +16,7 @@ use crate::domain::ledger::{Bucket, Change, Draft, EventType, Outcome, Prints};
 use crate::domain::paging::PageFacts;
 use crate::domain::time::{LocalHour, LocalInterval, LocalTime};
 use crate::edge::avro::Encoder;
-use crate::edge::data_api::{BadRow, Page};
+use crate::edge::data_api::{Page, Row};
 use crate::edge::kafka::Record;
 use crate::stream::calls::{self, Call, CallEvent, EventSource, PartDigests};
 use crate::stream::record::{canonical_json, hash};
@@ -102,14 +102,23 @@ impl Composer {
     /// Works through one page.
     pub fn compose(&self, page: &Page, reading: &Reading, draft: Draft<'_>) -> Batch {
         let mut work = Work { composer: self, reading, draft, batch: Batch::default(), digests: PartDigests::default() };
-        for row in page.rows_with_text::<Call<'_>>() {
+        for Row { raw, decoded } in page.rows::<Call<'_>>() {
             work.batch.counts.rows += 1;
-            match row {
-                Ok((call, raw)) => work.take(&call, raw),
-                Err(bad) => work.set_aside(Stage::Decode, &bad.reason, bad.raw, None),
+            match decoded {
+                Ok(call) => work.take(&call, raw),
+                Err(reason) => work.set_aside(Stage::Decode, &reason.to_string(), raw, None),
             }
         }
         work.finish(page)
+    }
+
+    /// Notes that a broker refused a record of this size, whatever the topic's configuration said before.
+    pub fn refuse_size(&self, topic: &str, size: usize) {
+        for target in [&self.events, &self.dead_letters] {
+            if &*target.topic == topic {
+                target.largest_record.fetch_min(size.saturating_sub(1), Ordering::Relaxed);
+            }
+        }
     }
 }
 

@@ -7,17 +7,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Batch, Composer, Reading as PageReading};
+use crate::batch::{Batch, Composer, Counts, Reading as PageReading};
 use crate::clock::Clock;
+use crate::domain::call::AccountId;
+use crate::domain::ledger::Bucket;
 use crate::domain::pace::{Budget, Points, PointsWindow, backoff};
 use crate::domain::paging::{Advance, PageRequest, Paging, PagingError};
 use crate::domain::plan::{self, Experience, Ladder, Next, Purpose, Reading, Situation, Why};
-use crate::domain::time::{Instant, Interval};
-use crate::edge::data_api::{ApiError, Class, Client, LimitWindow, Page, ReportQuery, WindowLimits};
-use crate::edge::kafka::{PublishError, Publisher};
+use crate::domain::time::{Instant, Interval, LocalHour};
+use crate::edge::data_api::{ApiError, Class, Client, Page, ReportQuery, WindowLimits};
+use crate::edge::kafka::{Acknowledged, PublishError, Publisher, Record};
 use crate::metrics::Metrics;
 use crate::progress::{OutOfOrder, Progress, StatePlace, Step};
 use crate::status::{State, StatusBoard, Why as StatusWhy};
@@ -41,9 +44,6 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// Waits shorter than this are not worth a change of status.
 const NOTABLE_WAIT: Duration = Duration::from_secs(5);
 
-/// Rows are about this large until the first page tells better.
-const USUAL_ROW_BYTES: usize = 3 * 1024;
-
 /// Everything one account's poller works with.
 pub struct Poller {
     pub composer: Composer,
@@ -57,7 +57,7 @@ pub struct Poller {
     pub place: StatePlace,
     pub publisher: Publisher,
     pub board: StatusBoard,
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
     /// Bytes of pages in flight, in KiB, of all accounts.
     pub memory: Arc<Semaphore>,
     pub memory_kib: u32,
@@ -106,9 +106,8 @@ struct Tally {
 }
 
 impl Poller {
-    pub const fn usual_row_bytes() -> usize {
-        USUAL_ROW_BYTES
-    }
+    /// Rows are about this large until the first page tells better.
+    pub const USUAL_ROW_BYTES: usize = 3 * 1024;
 
     /// Polls until it is told to stop, or nothing more is due. An error is one that a person must act upon, or that
     /// lasted: the account is to be tried again later.
@@ -218,7 +217,7 @@ impl Poller {
         tokio::task::block_in_place(|| self.composer.compose(page, &reading, self.progress.draft()))
     }
 
-    async fn publish(&self, records: Vec<crate::edge::kafka::Record>) -> Result<crate::edge::kafka::Acknowledged, PublishError> {
+    async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {
         let sizes: Vec<(Arc<str>, usize)> = records.iter().map(|record| (record.topic.clone(), record.size())).collect();
         let outcome = self.publisher.publish(records).await;
         if let Err(PublishError::TooLarge { records: refused }) = &outcome {
@@ -234,7 +233,7 @@ impl Poller {
         window: Interval,
         advance: Advance,
         completes: Option<&Reading>,
-        buckets: Vec<(crate::domain::time::LocalHour, crate::domain::ledger::Bucket)>,
+        buckets: Vec<(LocalHour, Bucket)>,
     ) -> Step {
         let covered = match advance {
             Advance::Done => Some(window),
@@ -355,11 +354,11 @@ impl Poller {
         budget(&self.client, self.points_share, &self.clock)
     }
 
-    fn account(&self) -> &crate::domain::call::AccountId {
+    fn account(&self) -> &AccountId {
         &self.composer.source.account
     }
 
-    fn zone(&self) -> &jiff::tz::TimeZone {
+    fn zone(&self) -> &TimeZone {
         &self.composer.source.zone
     }
 }
@@ -370,13 +369,13 @@ impl Poller {
         let budget = self.budget();
         let situation = self.situation(self.clock.planning_now(), &budget);
         let state = if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live };
-        self.board.set(self.account(), state, StatusWhy::default());
+        self.board.set(self.account(), state, StatusWhy::NOTHING);
     }
 
     fn show_done(&self, reading: &Reading, tally: &Tally) {
         self.show_reading();
         if let Purpose::Tier { .. } = reading.purpose {
-            self.board.note_live_read(self.account(), reading.window.till);
+            self.board.note_live_read(self.account(), calls::NAME, reading.window.till);
         }
         if tally.n_events > 0 {
             tracing::info!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, n_pages = tally.n_pages, n_events = tally.n_events, "published");
@@ -387,16 +386,15 @@ impl Poller {
         let Why::Points(window) = why else { return };
         if until.since(self.clock.now()) >= NOTABLE_WAIT {
             let reason = format!("callfeed's share of the points of this {} is used up until {until}", window.as_str());
-            let remedy = "wait, raise the limit in the client area, or raise `poll.points_share`".to_owned();
-            self.board.set(self.account(), State::Limited, StatusWhy { reason: Some(reason), remedy: Some(remedy) });
+            let remedy = "wait, raise the limit in the client area, or raise `poll.points_share`";
+            self.board.set(self.account(), State::Limited, StatusWhy::because(reason).with_remedy(remedy));
         }
     }
 
     fn show_failure(&self, error: &ApiError, wait: Duration) {
         tracing::debug!(account = %self.account(), %error, ?wait, "the request failed, trying again");
         if matches!(error.class(), Class::Limited { .. }) {
-            let why = StatusWhy { reason: Some(error.to_string()), remedy: Some(error.remedy()) };
-            self.board.set(self.account(), State::Limited, why);
+            self.board.set(self.account(), State::Limited, StatusWhy::because(error).with_remedy(error.remedy()));
         }
     }
 
@@ -411,8 +409,8 @@ impl Poller {
         }
     }
 
-    fn count(&self, counts: &crate::batch::Counts) {
-        self.board.note_progress(self.account(), self.progress.coverage().frontier());
+    fn count(&self, counts: &Counts) {
+        self.board.note_progress(self.account(), calls::NAME, self.progress.coverage().frontier());
         self.metrics.rows_read(self.account(), calls::NAME, counts.rows);
         for (event, n) in &counts.published {
             self.metrics.event_published(self.account(), calls::NAME, *event, *n);
@@ -441,14 +439,4 @@ fn budget(client: &Client, share: f64, clock: &Clock) -> Budget {
         points(PointsWindow::Day, limits.day),
     ];
     Budget::new(share, windows.into_iter().flatten())
-}
-
-/// The counter that a refusal was about.
-pub const fn points_window(window: LimitWindow) -> Option<PointsWindow> {
-    match window {
-        LimitWindow::Minute => Some(PointsWindow::Minute),
-        LimitWindow::Hour => Some(PointsWindow::Hour),
-        LimitWindow::Day => Some(PointsWindow::Day),
-        LimitWindow::Unknown => None,
-    }
 }

@@ -3,7 +3,7 @@
 //! Progress is taken from here once, when an account starts. When the outcome of a transaction is not known, the topic
 //! is read again: once for all accounts that were in it, not once for each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -22,38 +22,57 @@ pub struct Store {
 
 struct Content {
     read_at: Instant,
-    accounts: HashMap<(AccountId, String), Stored>,
+    accounts: Accounts,
+    /// Every account that was ever handed out by this process.
+    handed_out: HashSet<(AccountId, String)>,
+}
+
+impl Content {
+    async fn read_again(&mut self, topic: &StateTopic) -> Result<(), RestoreError> {
+        (self.read_at, self.accounts) = read(topic).await?;
+        Ok(())
+    }
 }
 
 impl Store {
     /// Reads the whole topic.
     pub async fn open(topic: StateTopic) -> Result<Self, RestoreError> {
-        let content = read(&topic).await?;
+        let (read_at, accounts) = read(&topic).await?;
+        let content = Content { read_at, accounts, handed_out: HashSet::new() };
         Ok(Self { topic, content: Mutex::new(content) })
     }
 
-    /// What is stored of an account's stream, as it was after `newer_than`. It is handed out once.
+    /// What is stored of an account's stream. `lost_at` is when progress in memory was lost: older content is read
+    /// anew. So it is for an account that was handed out before, as it may have moved on since.
     pub async fn take(
         &self,
         account: &AccountId,
         stream: &str,
-        newer_than: Option<Instant>,
+        lost_at: Option<Instant>,
     ) -> Result<Stored, RestoreError> {
+        let key = (account.clone(), stream.to_owned());
         let mut content = self.content.lock().await;
-        if newer_than.is_some_and(|moment| content.read_at <= moment) {
-            *content = read(&self.topic).await?;
+        let is_stale = match lost_at {
+            Some(lost_at) => content.read_at <= lost_at,
+            None => content.handed_out.contains(&key),
+        };
+        if is_stale {
+            content.read_again(&self.topic).await?;
         }
-        Ok(content.accounts.remove(&(account.clone(), stream.to_owned())).unwrap_or_default())
+        content.handed_out.insert(key.clone());
+        Ok(content.accounts.remove(&key).unwrap_or_default())
     }
 }
 
-async fn read(topic: &StateTopic) -> Result<Content, RestoreError> {
+type Accounts = HashMap<(AccountId, String), Stored>;
+
+async fn read(topic: &StateTopic) -> Result<(Instant, Accounts), RestoreError> {
     let read_at = Instant::now();
     let report = |progress: RestoreProgress| {
         tracing::info!(records = progress.records, offset = progress.offset, total = progress.total, "restoring state");
     };
     let records = topic.restore(&topic.all_partitions(), RESTORE_WITHIN, report).await?;
-    let mut accounts: HashMap<(AccountId, String), Stored> = HashMap::new();
+    let mut accounts = Accounts::new();
     for (key, value) in records {
         let Some(key) = StateKey::parse(&key) else { continue };
         let stored = accounts.entry((key.account, key.stream)).or_default();
@@ -63,5 +82,5 @@ async fn read(topic: &StateTopic) -> Result<Content, RestoreError> {
         }
     }
     tracing::info!(n_accounts = accounts.len(), seconds = read_at.elapsed().as_secs_f64(), "state restored");
-    Ok(Content { read_at, accounts })
+    Ok((read_at, accounts))
 }

@@ -42,7 +42,7 @@ pub use error::{ApiError, Class, LimitWindow};
 pub use http::{Http, HttpSettings, HttpSetupError, Proxy};
 pub use limits::{SeenLimits, WindowLimits};
 pub use methods::{AccountInfo, CustomerUser, Page, ReportQuery, Tag};
-pub use rows::{BadRow, Rows};
+pub use rows::{Row, Rows};
 pub use secret::{Credentials, SecretSource, SecretString};
 pub use session::Clock;
 

@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, StreamDeserializer};
 
-/// A row that could not be decoded: its JSON as it came, and why. Both may hold what callers said and who they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadRow<'a> {
+/// A row: its JSON as it came, and what it decodes to, or why it does not. All may hold what callers said and who
+/// they are.
+#[derive(Debug)]
+pub struct Row<'a, T> {
     pub raw: &'a str,
-    pub reason: String,
+    pub decoded: serde_json::Result<T>,
 }
 
 /// The rows of one page, decoded as `T` while iterating.
@@ -31,7 +32,7 @@ impl<'a, T> Rows<'a, T> {
 }
 
 impl<'a, T: Deserialize<'a>> Iterator for Rows<'a, T> {
-    type Item = Result<T, BadRow<'a>>;
+    type Item = Row<'a, T>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let element = self.rest.trim_start_matches([' ', '\n', '\t', '\r', ',']);
@@ -39,15 +40,12 @@ impl<'a, T: Deserialize<'a>> Iterator for Rows<'a, T> {
             self.rest = "";
             return None;
         }
-        let (row, length) = match decode_first::<T>(element) {
-            (Ok(row), length) => (Ok(row), length),
-            (Err(error), _) => {
-                let raw = extent(element);
-                (Err(BadRow { raw, reason: error.to_string() }), raw.len())
-            }
+        let (raw, decoded) = match decode_first::<T>(element) {
+            (Ok(row), length) => (&element[..length], Ok(row)),
+            (Err(error), _) => (extent(element), Err(error)),
         };
-        self.rest = &element[length..];
-        Some(row)
+        self.rest = &element[raw.len()..];
+        Some(Row { raw, decoded })
     }
 }
 
@@ -77,13 +75,13 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize, PartialEq)]
-    struct Row<'a> {
+    struct Person<'a> {
         id: i64,
         #[serde(borrow)]
         name: Option<std::borrow::Cow<'a, str>>,
     }
 
-    fn rows(array: &str) -> Vec<Result<Row<'_>, BadRow<'_>>> {
+    fn rows(array: &str) -> Vec<Row<'_, Person<'_>>> {
         Rows::of_array(array).collect()
     }
 
@@ -94,8 +92,8 @@ mod tests {
 
         let stepped = rows(array);
 
-        let good: Vec<i64> = stepped.iter().flatten().map(|row| row.id).collect();
-        let bad: Vec<&str> = stepped.iter().filter_map(|row| row.as_ref().err()).map(|row| row.raw).collect();
+        let good: Vec<i64> = stepped.iter().filter_map(|row| row.decoded.as_ref().ok()).map(|person| person.id).collect();
+        let bad: Vec<&str> = stepped.iter().filter(|row| row.decoded.is_err()).map(|row| row.raw).collect();
         assert_eq!(good, [1, 2]);
         assert_eq!(bad, [r#"{"id":"x, ]}","name":[{"a":"]"}]}"#, "7", r#""text""#, "null", "[1,[2]]"]);
     }
@@ -104,18 +102,18 @@ mod tests {
     fn the_reason_points_into_the_row() {
         let stepped = rows(r#"[{"id":1}, {"id":true}]"#);
 
-        let bad = stepped[1].as_ref().unwrap_err();
+        let reason = stepped[1].decoded.as_ref().unwrap_err().to_string();
 
-        assert_eq!(bad.raw, r#"{"id":true}"#);
-        assert!(bad.reason.starts_with("invalid type: boolean `true`, expected i64 at line 1 column"), "{bad:?}");
-        assert!(bad.reason.ends_with("column 10"), "{bad:?}");
+        assert_eq!(stepped[1].raw, r#"{"id":true}"#);
+        assert!(reason.starts_with("invalid type: boolean `true`, expected i64 at line 1 column"), "{reason}");
+        assert!(reason.ends_with("column 10"), "{reason}");
     }
 
     #[test]
     fn broken_escapes_and_huge_numbers_are_bad_rows() {
         let array = r#"[{"id":1,"name":"\ud800"},{"id":1e999},{"id":123456789012345678901234567890},{"id":5}]"#;
 
-        let outcome: Vec<Option<i64>> = rows(array).iter().map(|row| row.as_ref().ok().map(|row| row.id)).collect();
+        let outcome: Vec<Option<i64>> = rows(array).iter().map(|row| row.decoded.as_ref().ok().map(|person| person.id)).collect();
 
         assert_eq!(outcome, [None, None, None, Some(5)]);
     }
@@ -156,15 +154,16 @@ mod tests {
             let text = if pretty { serde_json::to_string_pretty(&array) } else { serde_json::to_string(&array) }.unwrap();
             let expected: Vec<&RawValue> = serde_json::from_str(&text).unwrap();
 
-            let raw: Vec<&str> = Rows::<&RawValue>::of_array(&text).map(|row| row.unwrap().get()).collect();
+            let raw: Vec<&str> = Rows::<&RawValue>::of_array(&text).map(|row| row.decoded.unwrap().get()).collect();
             prop_assert_eq!(&raw, &expected.iter().map(|raw| raw.get()).collect::<Vec<_>>());
 
             let typed = rows(&text);
             prop_assert_eq!(typed.len(), expected.len());
             for (stepped, raw) in typed.iter().zip(expected) {
-                match (stepped, serde_json::from_str::<Row>(raw.get())) {
+                prop_assert_eq!(stepped.raw, raw.get());
+                match (&stepped.decoded, serde_json::from_str::<Person>(raw.get())) {
                     (Ok(stepped), Ok(direct)) => prop_assert_eq!(stepped, &direct),
-                    (Err(bad), Err(_)) => prop_assert_eq!(bad.raw, raw.get()),
+                    (Err(_), Err(_)) => {}
                     (stepped, direct) => prop_assert!(false, "stepped {:?}, directly {:?}", stepped, direct),
                 }
             }

@@ -72,6 +72,15 @@ impl Topics {
         self.limits.get(topic).copied().unwrap_or(DEFAULT_LIMIT).min(MAX_RECORD_BYTES)
     }
 
+    pub fn knows(&self, topic: &str) -> bool {
+        self.limits.contains_key(topic)
+    }
+
+    /// Adds what was found of further topics.
+    pub fn extend(&mut self, found: Topics) {
+        self.limits.extend(found.limits);
+    }
+
     /// For [`super::PublisherSettings`]: a topic's limit is for the batch, so none may be larger than the smallest.
     pub fn max_batch_bytes(&self) -> usize {
         self.limits.values().copied().min().unwrap_or(DEFAULT_LIMIT).min(MAX_BATCH_BYTES)

@@ -1,0 +1,264 @@
+//! The life of each account in the service: opened, polled, blocked, tried again; and the customers of agencies.
+//!
+//! One task an account. What goes wrong with one is shown, waited out and tried again there, and delays no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Account, Config, Customers};
+use crate::context::Context;
+use crate::domain::call::AccountId;
+use crate::domain::pace::backoff;
+use crate::edge::data_api::{ApiError, Class, Client, Observer};
+use crate::edge::kafka::PublishError;
+use crate::opening::{OpenError, Subject};
+use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError};
+use crate::service::ServiceError;
+use crate::status::{State, Why};
+use crate::wiring;
+
+/// How often an agency's customers are asked for.
+const CUSTOMERS_EVERY: Duration = Duration::from_hours(1);
+
+const FIRST_BACKOFF: Duration = Duration::from_secs(2);
+
+/// How the task of an account ended.
+#[derive(Debug)]
+pub enum AccountEnd {
+    Done,
+    Stopped,
+    /// Only what is due was asked for, and that could not be read.
+    Failed,
+    Superseded {
+        by: String,
+    },
+}
+
+/// Why an account does not go on, in words, and whether waiting alone may help.
+struct Trouble {
+    reason: String,
+    remedy: String,
+    passes: bool,
+}
+
+/// Starts a task for every account that is enabled.
+pub fn spawn_all(
+    config: &Config,
+    context: &Arc<Context>,
+    running: &mut JoinSet<AccountEnd>,
+) -> Result<(), ServiceError> {
+    let http = wiring::http(config)?;
+    let metrics = context.metrics.clone();
+    let observer: Observer =
+        Arc::new(move |seen| metrics.api_request(seen.method, seen.outcome, seen.duration));
+    for account in config.accounts.iter().filter(|account| account.enabled) {
+        let bad = |error: crate::edge::data_api::BadUrl| ServiceError::BadAccount {
+            account: account.id.to_string(),
+            reason: error.to_string(),
+        };
+        let client = wiring::data_api(account, &http, observer.clone()).map_err(bad)?;
+        let subject = Subject {
+            account: Arc::new(account.clone()),
+            id: account.id.clone(),
+            user_id: None,
+            client,
+            calls_topic: config.topics.calls.clone(),
+        };
+        let context = context.clone();
+        match account.customers {
+            Customers::None => running.spawn(serve(context, subject)),
+            Customers::All | Customers::Ids(_) => running.spawn(serve_agency(context, subject)),
+        };
+    }
+    Ok(())
+}
+
+/// Polls one account for as long as the service runs.
+async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
+    context.board.register(&subject.id, subject.account.service);
+    let (mut poller, mut lost_at, mut failures) = (None, None, 0);
+    loop {
+        if context.stop.is_cancelled() {
+            return AccountEnd::Stopped;
+        }
+        let trouble = match turn(&context, &subject, &mut poller, lost_at).await {
+            Ok(Ended::Done) => return AccountEnd::Done,
+            Ok(Ended::Stopped) => return AccountEnd::Stopped,
+            Ok(Ended::Restore) => {
+                (poller, lost_at) = (None, Some(Moment::now()));
+                continue;
+            }
+            Err(Turned::Superseded { by }) => return AccountEnd::Superseded { by },
+            Err(Turned::Trouble(trouble)) => trouble,
+        };
+        context.board.set(&subject.id, State::Blocked, Why::because(&trouble.reason).with_remedy(&trouble.remedy));
+        if context.clock.is_frozen() && !trouble.passes {
+            return AccountEnd::Failed;
+        }
+        failures += 1;
+        let wait = if trouble.passes {
+            backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64())
+        } else {
+            BLOCKED_RETRY
+        };
+        context.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+    }
+}
+
+/// Why one turn ended before its time.
+enum Turned {
+    Superseded { by: String },
+    Trouble(Trouble),
+}
+
+/// Opens the account if need be, and polls it until something stands in the way.
+async fn turn(
+    context: &Context,
+    subject: &Subject,
+    poller: &mut Option<Poller>,
+    lost_at: Option<Moment>,
+) -> Result<Ended, Turned> {
+    let opened = match poller {
+        Some(opened) => opened,
+        None => {
+            let opening = context.stop.run_until_cancelled(subject.open(context, lost_at)).await;
+            let Some(opened) = opening else { return Ok(Ended::Stopped) };
+            poller.insert(opened.map_err(Turned::of_opening)?)
+        }
+    };
+    opened.run().await.map_err(Turned::of_reading)
+}
+
+impl Turned {
+    fn of_opening(error: OpenError) -> Self {
+        Self::Trouble(Trouble { reason: error.to_string(), remedy: error.remedy(), passes: error.passes() })
+    }
+
+    fn of_reading(error: ReadError) -> Self {
+        let reason = error.to_string();
+        match error {
+            ReadError::Publish(PublishError::Superseded { by }) => Self::Superseded { by },
+            ReadError::Api(error) => Self::Trouble(Trouble::of_api(&error)),
+            ReadError::Paging(_) => Self::Trouble(Trouble {
+                reason,
+                remedy: "nothing is lost; if it lasts, report it with the name of the service".to_owned(),
+                passes: true,
+            }),
+            ReadError::Publish(_) | ReadError::OutOfOrder(_) | ReadError::Stopped => Self::Trouble(Trouble {
+                reason,
+                remedy: "nothing is lost; see the message for what Kafka refuses".to_owned(),
+                passes: true,
+            }),
+        }
+    }
+}
+
+impl Trouble {
+    fn of_api(error: &ApiError) -> Self {
+        let passes = matches!(error.class(), Class::Retry { .. } | Class::Limited { .. });
+        Self { reason: error.to_string(), remedy: error.remedy(), passes }
+    }
+}
+
+/// Polls each customer of an agency as an account of its own, and looks for new ones every hour.
+async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
+    let mut running = JoinSet::new();
+    let mut customers: BTreeMap<i64, CancellationToken> = BTreeMap::new();
+    let (mut failures, mut n_failed) = (0, 0);
+    loop {
+        let wait = match customers_of(&agency).await {
+            Ok(found) => {
+                failures = 0;
+                context.board.remove(&agency.id);
+                follow(&context, &agency, &found, &mut customers, &mut running);
+                CUSTOMERS_EVERY
+            }
+            Err(error) => {
+                failures += 1;
+                let trouble = Trouble::of_api(&error);
+                context.board.register(&agency.id, agency.account.service);
+                let why = Why::because(&trouble.reason).with_remedy(&trouble.remedy);
+                context.board.set(&agency.id, State::Blocked, why);
+                if context.clock.is_frozen() && !trouble.passes {
+                    return AccountEnd::Failed;
+                }
+                if trouble.passes { backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64()) } else { BLOCKED_RETRY }
+            }
+        };
+        let next_look = tokio::time::sleep(wait);
+        tokio::pin!(next_look);
+        loop {
+            let ended = tokio::select! {
+                ended = running.join_next(), if !running.is_empty() => ended,
+                () = &mut next_look => break,
+                () = context.stop.cancelled() => {
+                    while running.join_next().await.is_some() {}
+                    return AccountEnd::Stopped;
+                }
+            };
+            match ended {
+                Some(Ok(AccountEnd::Superseded { by })) => return AccountEnd::Superseded { by },
+                Some(Ok(AccountEnd::Failed) | Err(_)) => n_failed += 1,
+                Some(Ok(AccountEnd::Done | AccountEnd::Stopped)) | None => {}
+            }
+            if running.is_empty() && context.clock.is_frozen() && failures == 0 {
+                return if n_failed == 0 { AccountEnd::Done } else { AccountEnd::Failed };
+            }
+        }
+    }
+}
+
+/// The users of customers that the configuration asks for.
+async fn customers_of(agency: &Subject) -> Result<BTreeSet<i64>, ApiError> {
+    match &agency.account.customers {
+        Customers::Ids(ids) => Ok(ids.iter().copied().collect()),
+        Customers::All | Customers::None => {
+            Ok(agency.client.customer_users().await?.into_iter().map(|user| user.id).collect())
+        }
+    }
+}
+
+/// Starts customers that are new and stops those that left. Their state stays.
+fn follow(
+    context: &Arc<Context>,
+    agency: &Subject,
+    found: &BTreeSet<i64>,
+    customers: &mut BTreeMap<i64, CancellationToken>,
+    running: &mut JoinSet<AccountEnd>,
+) {
+    customers.retain(|id, stop| {
+        let stays = found.contains(id);
+        if !stays {
+            tracing::info!(agency = %agency.id, customer = id, "the customer left; its state stays");
+            stop.cancel();
+        }
+        stays
+    });
+    for id in found {
+        customers.entry(*id).or_insert_with(|| {
+            let stop = context.stop.child_token();
+            running.spawn(serve_customer(context.clone(), customer(agency, *id), stop.clone()));
+            stop
+        });
+    }
+}
+
+fn customer(agency: &Subject, id: i64) -> Subject {
+    Subject { id: AccountId::of_customer(&agency.id, id), user_id: Some(id), ..agency.clone() }
+}
+
+/// As [`serve`], until the customer leaves.
+async fn serve_customer(context: Arc<Context>, subject: Subject, stop: CancellationToken) -> AccountEnd {
+    let id = subject.id.clone();
+    let own = Arc::new(context.with_stop(stop));
+    let end = serve(own, subject).await;
+    if !context.stop.is_cancelled() && !context.clock.is_frozen() {
+        context.board.remove(&id);
+        context.metrics.forget_account(&id);
+    }
+    end
+}

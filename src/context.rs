@@ -1,0 +1,142 @@
+//! What all accounts of a running service share: handles, and books of what was prepared once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use apache_avro::Schema;
+use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::edge::avro::{EncodeError, Encoder};
+use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem, Topics};
+use crate::edge::kafka::{Connection, Publisher};
+use crate::edge::registry::{RegistryError, SchemaRegistry};
+use crate::metrics::Metrics;
+use crate::progress::StatePlace;
+use crate::status::StatusBoard;
+use crate::store::Store;
+use crate::stream::calls;
+
+#[derive(Clone)]
+pub struct Context {
+    pub publisher: Publisher,
+    pub store: Arc<Store>,
+    pub place: StatePlace,
+    pub topics: Arc<TopicBook>,
+    pub schemas: Arc<SchemaBook>,
+    pub board: StatusBoard,
+    pub metrics: Metrics,
+    /// KiB of pages that may be in flight.
+    pub memory: Arc<Semaphore>,
+    pub memory_kib: u32,
+    pub clock: Clock,
+    pub stop: CancellationToken,
+}
+
+impl Context {
+    /// The same for an account that may have to stop before the others.
+    pub fn with_stop(&self, stop: CancellationToken) -> Self {
+        Self { stop, ..self.clone() }
+    }
+}
+
+/// Which topics were found in order, and what they take.
+pub struct TopicBook {
+    connection: Connection,
+    plan: TopicPlan,
+    known: Mutex<Topics>,
+}
+
+impl TopicBook {
+    pub fn new(connection: Connection, plan: TopicPlan, known: Topics) -> Self {
+        Self { connection, plan, known: Mutex::new(known) }
+    }
+
+    pub fn dead_letter(&self) -> &str {
+        &self.plan.dead_letter
+    }
+
+    /// The largest record that a topic of events takes. A topic that was not named at the start, as of a customer
+    /// found later, is checked and created now.
+    pub async fn limit_of(&self, topic: &str) -> Result<usize, TopicProblem> {
+        let mut known = self.known.lock().await;
+        if !known.knows(topic) {
+            let plan = TopicPlan { events: vec![topic.to_owned()], ..self.plan.clone() };
+            known.extend(topics::prepare(&self.connection, &plan).await?);
+        }
+        Ok(known.limit_of(topic))
+    }
+
+    pub async fn dead_letter_limit(&self) -> usize {
+        self.known.lock().await.limit_of(&self.plan.dead_letter)
+    }
+}
+
+/// The schema of the events, read once.
+static CALL_EVENT: LazyLock<Result<Schema, String>> =
+    LazyLock::new(|| Schema::parse_str(calls::SCHEMA).map_err(|error| error.to_string()));
+
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaProblem {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error("the schema of calls cannot be read: {0}")]
+    Unreadable(String),
+    #[error("subject `{subject}` of the schema registry does not have the schema of this version")]
+    NotRegistered { subject: String },
+}
+
+impl SchemaProblem {
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::NotRegistered { .. } => {
+                Some("run `callfeed schemas register`, or allow it with `schema_registry.auto_register: true`")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Which schema has which id: asked once a topic, not once an event.
+pub struct SchemaBook {
+    registry: SchemaRegistry,
+    auto_register: bool,
+    encoders: Mutex<HashMap<String, Arc<Encoder>>>,
+}
+
+impl SchemaBook {
+    pub fn new(registry: SchemaRegistry, auto_register: bool) -> Self {
+        Self { registry, auto_register, encoders: Mutex::default() }
+    }
+
+    /// The encoder of events for a topic (TopicNameStrategy: its subject is `<topic>-value`).
+    pub async fn encoder(&self, topic: &str) -> Result<Arc<Encoder>, SchemaProblem> {
+        let mut encoders = self.encoders.lock().await;
+        if let Some(encoder) = encoders.get(topic) {
+            return Ok(encoder.clone());
+        }
+        let schema = CALL_EVENT.as_ref().map_err(|error| SchemaProblem::Unreadable(error.clone()))?;
+        let id = self.schema_id(subject_of(topic)).await?;
+        let encoder = Arc::new(Encoder::new(schema, id)?);
+        encoders.insert(topic.to_owned(), encoder.clone());
+        Ok(encoder)
+    }
+
+    async fn schema_id(&self, subject: String) -> Result<u32, SchemaProblem> {
+        if self.auto_register {
+            return Ok(self.registry.register(&subject, calls::SCHEMA).await?);
+        }
+        match self.registry.find(&subject, calls::SCHEMA).await? {
+            Some(id) => Ok(id),
+            None => Err(SchemaProblem::NotRegistered { subject }),
+        }
+    }
+}
+
+/// The subject of a topic's values.
+pub fn subject_of(topic: &str) -> String {
+    format!("{topic}-value")
+}

@@ -1,0 +1,236 @@
+//! What has to be known of an account before it can be polled: its zone, its tags, its schema, its progress.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant as Moment;
+
+use jiff::tz::TimeZone;
+
+use crate::batch::{Composer, Target};
+use crate::config::{Account, StartFrom, TagRef, Timezone, TopicTemplate};
+use crate::context::{Context, SchemaProblem};
+use crate::domain::call::AccountId;
+use crate::domain::filter::Filters;
+use crate::domain::plan::{Experience, Ladder};
+use crate::domain::time::Instant;
+use crate::edge::data_api::{ApiError, Class, Client, Tag};
+use crate::edge::kafka::RestoreError;
+use crate::edge::kafka::topics::TopicProblem;
+use crate::poller::Poller;
+use crate::progress::Progress;
+use crate::state::StateError;
+use crate::stream::calls::{self, EventSource};
+
+/// How alike two names must be to be offered as the one that was meant.
+const ALIKE: f64 = 0.6;
+const NEAR_NAMES: usize = 3;
+
+/// An account to be polled: as configured, or one customer of an agency.
+#[derive(Clone)]
+pub struct Subject {
+    pub account: Arc<Account>,
+    pub id: AccountId,
+    /// The customer's user, with an agency credential.
+    pub user_id: Option<i64>,
+    pub client: Client,
+    pub calls_topic: TopicTemplate,
+}
+
+/// Why an account cannot be polled yet.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("the account's time zone `{0}` is not known")]
+    Zone(String),
+    #[error("tag `{name}` does not exist in the account{}", nearest(near))]
+    UnknownTag { name: String, near: Vec<String> },
+    #[error(transparent)]
+    Schema(#[from] SchemaProblem),
+    #[error(transparent)]
+    Topic(#[from] TopicProblem),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error("the stored progress cannot be read: {0}")]
+    State(#[from] StateError),
+}
+
+fn nearest(near: &[String]) -> String {
+    match near {
+        [] => String::new(),
+        names => format!("; did you mean `{}`?", names.join("`, `")),
+    }
+}
+
+impl OpenError {
+    /// Whether waiting helps, without anybody acting.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Api(error) => matches!(error.class(), Class::Retry { .. } | Class::Limited { .. }),
+            Self::Schema(SchemaProblem::Registry(error)) => error.is_retryable(),
+            Self::Topic(problem) => problem.is_retryable(),
+            Self::Restore(error) => error.is_retryable(),
+            Self::Zone(_) | Self::UnknownTag { .. } | Self::Schema(_) | Self::State(_) => false,
+        }
+    }
+
+    /// What a person can do.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Api(error) => error.remedy(),
+            Self::Zone(_) => "set `timezone` of the account to an IANA name such as Europe/Moscow".to_owned(),
+            Self::UnknownTag { .. } => "correct `filters.tags`, or make the tag in the client area".to_owned(),
+            Self::Schema(problem) => problem.remedy().unwrap_or("see the message").to_owned(),
+            Self::Topic(_) | Self::Restore(_) => "see the message".to_owned(),
+            Self::State(_) => {
+                "run the callfeed that wrote it, or forget the account's progress and read it anew".to_owned()
+            }
+        }
+    }
+}
+
+impl Subject {
+    pub fn ladder(&self) -> Ladder {
+        let poll = &self.account.poll;
+        Ladder { tiers: poll.tiers.clone(), backfill: poll.backfill, adaptive: poll.adaptive }
+    }
+
+    /// Asks everything that is needed and takes up the progress. `lost_at` is when progress in memory was lost.
+    pub async fn open(&self, context: &Context, lost_at: Option<Moment>) -> Result<Poller, OpenError> {
+        let zone = self.zone().await?;
+        let filters = self.filters().await?;
+        let topic = self.calls_topic.for_account(self.account.service, &self.id);
+        let events = Target::new(&topic, context.topics.limit_of(&topic).await?);
+        let dead_letters = Target::new(context.topics.dead_letter(), context.topics.dead_letter_limit().await);
+        let encoder = context.schemas.encoder(&topic).await?;
+        let progress = self.progress(context, &zone, lost_at).await?;
+        let source = EventSource {
+            service: self.account.service,
+            account: self.id.clone(),
+            customer_id: self.user_id,
+            zone,
+        };
+        Ok(Poller {
+            composer: Composer { source, filters, encoder, events, dead_letters },
+            progress,
+            ladder: self.ladder(),
+            points_share: self.account.poll.points_share,
+            page_size: self.account.poll.page_size,
+            client: self.client.clone(),
+            user_id: self.user_id,
+            place: context.place.clone(),
+            publisher: context.publisher.clone(),
+            board: context.board.clone(),
+            metrics: context.metrics.clone(),
+            memory: context.memory.clone(),
+            memory_kib: context.memory_kib,
+            clock: context.clock.clone(),
+            stop: context.stop.clone(),
+            experience: Experience::default(),
+            row_bytes: Poller::USUAL_ROW_BYTES,
+        })
+    }
+
+    /// The zone of the account's wall clock (data-api, 4).
+    pub async fn zone(&self) -> Result<TimeZone, OpenError> {
+        match &self.account.timezone {
+            Timezone::Named(zone) => Ok(zone.clone()),
+            Timezone::Auto => {
+                let name = self.client.account(self.user_id).await?.timezone;
+                TimeZone::get(&name).map_err(|_| OpenError::Zone(name))
+            }
+        }
+    }
+
+    /// The filters with tags as ids. Names are asked for only when there are some.
+    pub async fn filters(&self) -> Result<Filters, OpenError> {
+        let wanted = &self.account.filters;
+        let needs_names = wanted.tags.iter().any(|tag| matches!(tag, TagRef::Name(_)));
+        let known = if needs_names { self.client.tags(self.user_id).await? } else { Vec::new() };
+        let mut tags = BTreeSet::new();
+        for tag in &wanted.tags {
+            tags.extend(resolve(tag, &known)?);
+        }
+        Ok(Filters { include: wanted.include, tags, channels: wanted.channels.clone() })
+    }
+
+    async fn progress(
+        &self,
+        context: &Context,
+        zone: &TimeZone,
+        lost_at: Option<Moment>,
+    ) -> Result<Progress, OpenError> {
+        let now = context.clock.planning_now();
+        let ladder = self.ladder();
+        let stored = context.store.take(&self.id, calls::NAME, lost_at).await?;
+        match Progress::restore(self.id.clone(), calls::NAME, &stored)? {
+            Some(mut progress) => {
+                progress.adopt(self.fixed_start(zone), &ladder, now);
+                Ok(progress)
+            }
+            None => Ok(Progress::begin(self.id.clone(), calls::NAME, self.first_start(zone, now), &ladder, now)),
+        }
+    }
+
+    /// Where the first reading starts.
+    fn first_start(&self, zone: &TimeZone, now: Instant) -> Instant {
+        match self.account.start_from {
+            StartFrom::Ago(how_long) => now - how_long,
+            StartFrom::At(local) => local.to_instant(zone),
+        }
+    }
+
+    /// A start that is a time and not an age holds for stored progress too: an earlier one opens a gap to be filled.
+    fn fixed_start(&self, zone: &TimeZone) -> Option<Instant> {
+        match self.account.start_from {
+            StartFrom::Ago(_) => None,
+            StartFrom::At(local) => Some(local.to_instant(zone)),
+        }
+    }
+}
+
+/// The ids a tag of the configuration stands for: several tags may have one name.
+fn resolve(tag: &TagRef, known: &[Tag]) -> Result<Vec<i64>, OpenError> {
+    let name = match tag {
+        TagRef::Id(id) => return Ok(vec![*id]),
+        TagRef::Name(name) => name,
+    };
+    let ids: Vec<i64> = known.iter().filter(|tag| tag.name.trim() == name.trim()).map(|tag| tag.id).collect();
+    if ids.is_empty() {
+        return Err(OpenError::UnknownTag { name: name.clone(), near: near_names(name, known) });
+    }
+    Ok(ids)
+}
+
+/// The names most like the one that does not exist, best first.
+fn near_names(name: &str, known: &[Tag]) -> Vec<String> {
+    let wanted = name.to_lowercase();
+    let likeness = |tag: &Tag| (strsim::jaro_winkler(&wanted, &tag.name.to_lowercase()), tag.name.clone());
+    let mut near: Vec<(f64, String)> = known.iter().map(likeness).filter(|(alike, _)| *alike >= ALIKE).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.into_iter().take(NEAR_NAMES).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Vec<Tag> {
+        let tag = |id, name: &str| Tag { id, name: name.to_owned() };
+        vec![tag(1, "Не обработано"), tag(61_310, "Первичный звонок"), tag(61_204, "Целевой"), tag(7, "Целевой")]
+    }
+
+    #[test]
+    fn a_name_stands_for_every_tag_of_that_name() {
+        assert_eq!(resolve(&TagRef::Name("Целевой".to_owned()), &known()).unwrap(), [61_204, 7]);
+        assert_eq!(resolve(&TagRef::Id(5), &known()).unwrap(), [5]);
+    }
+
+    #[test]
+    fn an_unknown_name_lists_near_ones() {
+        let error = resolve(&TagRef::Name("целевои".to_owned()), &known()).unwrap_err();
+        assert_eq!(error.to_string(), "tag `целевои` does not exist in the account; did you mean `Целевой`, `Целевой`?");
+        let error = resolve(&TagRef::Name("zzz".to_owned()), &known()).unwrap_err();
+        assert_eq!(error.to_string(), "tag `zzz` does not exist in the account");
+    }
+}

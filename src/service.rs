@@ -1,0 +1,246 @@
+//! Builds, starts and stops everything.
+//!
+//! Kafka and the registry are waited for; each account then runs on its own and waits, is blocked or fails alone. What
+//! ends the service: a signal, the end of the work (`--once`), or another process that has taken over the group.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::{self, AccountEnd};
+use crate::clock::Clock;
+use crate::config::{Config, SecretError};
+use crate::context::{Context, SchemaBook, TopicBook};
+use crate::domain::pace::backoff;
+use crate::edge::admin::{self, Admin, BindError, Readiness, Shown};
+use crate::edge::data_api::HttpSetupError;
+use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
+use crate::edge::kafka::{
+    Connection, KafkaEvent, Publisher, PublisherSettings, RestoreError, StartError, StateTopic,
+};
+use crate::edge::registry::RegistryError;
+use crate::metrics::Metrics;
+use crate::progress::StatePlace;
+use crate::status::StatusBoard;
+use crate::store::Store;
+use crate::wiring;
+
+/// A stop takes no longer, whatever hangs. Shorter than any usual grace period.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Of that, for accounts to let go of their requests and batches.
+const ACCOUNTS_STOP_WITHIN: Duration = Duration::from_secs(7);
+
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// How long to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    Forever,
+    /// Until all that is due now is published.
+    Once,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Http(#[from] HttpSetupError),
+    #[error(transparent)]
+    Admin(#[from] BindError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Topics(#[from] TopicProblem),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error("`{account}`: {reason}")]
+    BadAccount { account: String, reason: String },
+    #[error("another callfeed with the same `kafka.group_id` has taken over: {by}; stop one of the two, or give them different groups and state topics")]
+    Superseded { by: String },
+    #[error("{n_failed} of {n_accounts} accounts could not be read; see above")]
+    Accounts { n_failed: usize, n_accounts: usize },
+}
+
+/// What the caller decides besides the configuration.
+pub struct Options {
+    pub run: Run,
+    /// False for a cluster without an admin interface, as in `callfeed demo`.
+    pub manage_topics: bool,
+}
+
+/// Runs the service until `stop`, or until its work is done.
+pub async fn run(config: &Config, options: &Options, stop: CancellationToken) -> Result<(), ServiceError> {
+    let board = StatusBoard::default();
+    let metrics = Metrics::new();
+    let (readiness, is_ready) = watch::channel(Readiness::NotReady("starting"));
+    let shown = Shown { board: board.clone(), metrics: metrics.clone(), readiness: is_ready };
+    let admin_stop = CancellationToken::new();
+    let _stop_admin = admin_stop.clone().drop_guard();
+    if options.run == Run::Forever {
+        let admin = bind_admin(config).await?;
+        tokio::spawn(admin.serve(shown, admin_stop));
+    }
+
+    let plan = TopicPlan { manage: options.manage_topics, ..wiring::topic_plan(config) };
+    let stopped = stop.clone();
+    let context = tokio::select! {
+        context = build(config, options, plan, board, metrics, stop) => Arc::new(context?),
+        () = stopped.cancelled() => return Ok(()),
+    };
+    context.metrics.owned_partitions(i64::from(config.kafka.state_partitions));
+    readiness.send_replace(Readiness::Ready);
+    tracing::info!(n_accounts = config.accounts.len(), "polling");
+    let outcome = poll(config, &context).await;
+    readiness.send_replace(Readiness::NotReady("stopping"));
+    outcome
+}
+
+async fn bind_admin(config: &Config) -> Result<Admin, BindError> {
+    let admin = admin::bind(config.admin.listen).await?;
+    tracing::info!(listen = %admin.addr(), "admin port open");
+    Ok(admin)
+}
+
+/// Waits for Kafka and the registry, takes over the group and restores the state.
+async fn build(
+    config: &Config,
+    options: &Options,
+    plan: TopicPlan,
+    board: StatusBoard,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> Result<Context, ServiceError> {
+    let registry = wiring::registry(config)?;
+    persist("schema registry", RegistryError::is_retryable, || registry.reachable()).await?;
+    let connection = wiring::connection(config)?;
+    let known = persist("kafka", TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
+    let settings = publisher_settings(config, &connection, known.max_batch_bytes(), &metrics);
+    let publisher = persist("kafka", StartError::is_retryable, || Publisher::start(settings.clone())).await?;
+    let topic = StateTopic {
+        connection: connection.clone(),
+        group_id: config.kafka.group_id.clone(),
+        topic: config.kafka.state_topic.as_str().into(),
+        partitions: config.kafka.state_partitions,
+    };
+    let store = persist("kafka", RestoreError::is_retryable, || Store::open(topic.clone())).await?;
+    let memory_kib = u32::try_from(config.limits.memory / 1024).unwrap_or(u32::MAX).max(1);
+    Ok(Context {
+        publisher,
+        store: Arc::new(store),
+        place: StatePlace { topic: topic.topic, partitions: topic.partitions },
+        topics: Arc::new(TopicBook::new(connection, plan, known)),
+        schemas: Arc::new(SchemaBook::new(registry, config.schema_registry.auto_register)),
+        board,
+        metrics,
+        memory: Arc::new(Semaphore::new(memory_kib as usize)),
+        memory_kib,
+        clock: match options.run {
+            Run::Forever => Clock::running(),
+            Run::Once => Clock::frozen_now(),
+        },
+        stop,
+    })
+}
+
+fn publisher_settings(
+    config: &Config,
+    connection: &Connection,
+    max_batch_bytes: usize,
+    metrics: &Metrics,
+) -> PublisherSettings {
+    let metrics = metrics.clone();
+    PublisherSettings {
+        connection: connection.clone(),
+        group_id: config.kafka.group_id.clone(),
+        instance_id: config.kafka.instance_id.clone(),
+        state_topic: config.kafka.state_topic.clone(),
+        commit_interval: config.kafka.commit_interval,
+        commit_max_events: config.kafka.commit_max_events,
+        max_batch_bytes,
+        observer: Arc::new(move |event| match event {
+            KafkaEvent::Committed { took, .. } => metrics.transaction(took),
+            KafkaEvent::Failed { kind } => metrics.kafka_error(kind),
+        }),
+    }
+}
+
+/// Tries until it works or cannot work, and says each time what it waits for.
+async fn persist<T, E, F>(
+    what: &'static str,
+    is_retryable: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E>
+where
+    E: std::fmt::Display,
+    F: Future<Output = Result<T, E>>,
+{
+    for failures in 1_u32.. {
+        match attempt().await {
+            Err(error) if is_retryable(&error) => {
+                let wait = backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF, fastrand::f64());
+                tracing::warn!(what, %error, ?wait, "waiting");
+                tokio::time::sleep(wait).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    attempt().await
+}
+
+/// Polls all accounts until the end, then stops in order: accounts, then the publisher.
+async fn poll(config: &Config, context: &Arc<Context>) -> Result<(), ServiceError> {
+    let mut running = JoinSet::new();
+    accounts::spawn_all(config, context, &mut running)?;
+    let n_accounts = running.len();
+    let ends = until_the_end(&mut running, context).await;
+    context.stop.cancel();
+    stop_accounts(&mut running).await;
+    context.publisher.shut_down(STOP_WITHIN - ACCOUNTS_STOP_WITHIN).await;
+    match ends {
+        Ends::Superseded { by } => Err(ServiceError::Superseded { by }),
+        Ends::Failed { n_failed } if n_failed > 0 => Err(ServiceError::Accounts { n_failed, n_accounts }),
+        Ends::Failed { .. } => Ok(()),
+    }
+}
+
+/// How the accounts ended.
+enum Ends {
+    Superseded { by: String },
+    Failed { n_failed: usize },
+}
+
+async fn until_the_end(running: &mut JoinSet<AccountEnd>, context: &Context) -> Ends {
+    let mut n_failed = 0;
+    loop {
+        let ended = tokio::select! {
+            ended = running.join_next() => ended,
+            () = context.stop.cancelled() => return Ends::Failed { n_failed: 0 },
+        };
+        match ended {
+            None => return Ends::Failed { n_failed },
+            Some(Ok(AccountEnd::Done | AccountEnd::Stopped)) => {}
+            Some(Ok(AccountEnd::Failed)) => n_failed += 1,
+            Some(Ok(AccountEnd::Superseded { by })) => return Ends::Superseded { by },
+            Some(Err(panicked)) => {
+                tracing::error!(error = %panicked, "an account's task ended unexpectedly");
+                n_failed += 1;
+            }
+        }
+    }
+}
+
+async fn stop_accounts(running: &mut JoinSet<AccountEnd>) {
+    let all_ended = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(ACCOUNTS_STOP_WITHIN, all_ended).await.is_err() {
+        tracing::warn!(n_accounts = running.len(), "accounts did not stop in time; their batches are aborted");
+        running.shutdown().await;
+    }
+}

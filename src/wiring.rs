@@ -1,0 +1,89 @@
+//! From the configuration to what the edges need: names, addresses, and where secrets come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::{self, Account, Config, Secret, kafka_properties};
+use crate::edge::data_api::{self, BadUrl, Client, Http, HttpSettings, HttpSetupError, SecretSource, SecretString};
+use crate::edge::kafka::Connection;
+use crate::edge::kafka::topics::{Creation, TopicPlan};
+use crate::edge::registry::{Credentials as RegistryCredentials, RegistryError, SchemaRegistry};
+
+/// The client of the Data API that all credentials share.
+pub fn http(config: &Config) -> Result<Http, HttpSetupError> {
+    let proxy = match &config.http.proxy {
+        config::Proxy::Auto => data_api::Proxy::Auto,
+        config::Proxy::None => data_api::Proxy::None,
+        config::Proxy::Url(url) => data_api::Proxy::Url(url.expose().to_owned()),
+    };
+    Http::new(&HttpSettings {
+        timeout: config.http.timeout,
+        ca_file: config.http.ca_file.clone(),
+        proxy,
+        max_response_bytes: config.limits.memory,
+    })
+}
+
+/// The client of one credential.
+pub fn data_api(account: &Account, http: &Http, observer: data_api::Observer) -> Result<Client, BadUrl> {
+    let credentials = match &account.credentials {
+        config::Credentials::Login { login, password } => {
+            data_api::Credentials::Login { login: login.clone(), password: source(password) }
+        }
+        config::Credentials::ApiKey(key) => data_api::Credentials::ApiKey(source(key)),
+    };
+    Client::new(http.clone(), &account.base_url, credentials, observer, data_api::system_clock())
+}
+
+fn source(secret: &Secret) -> SecretSource {
+    let secret = secret.clone();
+    Arc::new(move || match secret.read() {
+        Ok(value) => Ok(SecretString::new(value.expose())),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+pub fn registry(config: &Config) -> Result<SchemaRegistry, RegistryError> {
+    let settings = &config.schema_registry;
+    let password = settings.password.clone().map(|secret| -> crate::edge::registry::ReadSecret {
+        Arc::new(move || secret.read().map(|value| value.expose().to_owned()).map_err(|error| error.to_string()))
+    });
+    let credentials = settings.username.clone().map(|username| RegistryCredentials { username, password });
+    SchemaRegistry::new(&settings.url, credentials)
+}
+
+/// How to reach Kafka; fails when a secret among the properties cannot be read.
+pub fn connection(config: &Config) -> Result<Connection, config::SecretError> {
+    let kafka = &config.kafka;
+    Ok(Connection {
+        bootstrap_servers: kafka.bootstrap_servers.clone(),
+        client_id: format!("callfeed-{}", kafka.instance_id),
+        producer_properties: revealed(kafka_properties::for_producer(&kafka.properties))?,
+        consumer_properties: revealed(kafka_properties::for_consumer(&kafka.properties))?,
+    })
+}
+
+fn revealed<'a>(
+    properties: impl Iterator<Item = (&'a str, &'a Secret)>,
+) -> Result<BTreeMap<String, String>, config::SecretError> {
+    properties.map(|(name, value)| Ok((name.to_owned(), value.read()?.expose().to_owned()))).collect()
+}
+
+/// The topics that are known before any account is asked: those of customers of agencies may come later.
+pub fn topic_plan(config: &Config) -> TopicPlan {
+    let kafka = &config.kafka;
+    let own = config.accounts.iter().filter(|account| account.enabled && account.customers == config::Customers::None);
+    let events: BTreeSet<String> =
+        own.map(|account| config.topics.calls.for_account(account.service, &account.id)).collect();
+    TopicPlan {
+        state: kafka.state_topic.clone(),
+        state_partitions: kafka.state_partitions,
+        dead_letter: kafka.dead_letter_topic.clone(),
+        events: events.into_iter().collect(),
+        creation: kafka.create_topics.enabled.then_some(Creation {
+            replication_factor: kafka.create_topics.replication_factor,
+            partitions: kafka.create_topics.partitions,
+        }),
+        manage: true,
+    }
+}
