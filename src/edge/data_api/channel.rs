@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use reqwest::Url;
 use serde::Serialize;
 use serde_json::Value;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::envelope::{self, Reply};
-use super::error::{ApiError, Asked, Cause, Class, Malformed};
+use super::error::{ApiError, Asked, Cause, Malformed};
 use super::http::{Http, HttpAnswer};
 use super::limits::SeenLimits;
 use super::refusal::Refusal;
@@ -75,16 +75,29 @@ impl Channel {
             Ok(http) => self.interpret(http, &id, proof),
             Err(cause) => Err(cause),
         };
-        let outcome = outcome.map_err(|cause| self.error(call.method, call.user_id, Some(proof), cause));
-        self.report(call, &id, started.elapsed(), &outcome);
+        let outcome = outcome.map_err(|cause| ApiError::new(self.asked(&id, call, proof), cause));
+        self.report(call.method, &id, started.elapsed(), &outcome);
         outcome
     }
 
-    /// An error of this credential at `method`, also for what fails before or after the exchange itself.
-    pub(super) fn error(&self, method: &str, user_id: Option<i64>, proof: Option<Proof<'_>>, cause: Cause) -> ApiError {
-        let host = self.url.host_str().unwrap_or_default().to_owned();
-        let by_key = matches!(proof, Some(Proof::Key(_)));
-        ApiError::new(Asked { method: method.to_owned(), host, user_id, by_key }, cause)
+    /// An error at `method` outside of an exchange: before it could be made, or in what it brought.
+    pub(super) fn error(&self, method: &str, user_id: Option<i64>, cause: Cause) -> ApiError {
+        let (method, host) = (method.to_owned(), self.host());
+        ApiError::new(Asked { request_id: String::new(), method, host, user_id, by_key: false }, cause)
+    }
+
+    fn asked<P>(&self, id: &str, call: &Call<'_, P>, proof: Proof<'_>) -> Asked {
+        Asked {
+            request_id: id.to_owned(),
+            method: call.method.to_owned(),
+            host: self.host(),
+            user_id: call.user_id,
+            by_key: matches!(proof, Proof::Key(_)),
+        }
+    }
+
+    fn host(&self) -> String {
+        self.url.host_str().unwrap_or_default().to_owned()
     }
 
     fn interpret(&self, http: HttpAnswer, id: &str, proof: Proof<'_>) -> Result<Answer, Cause> {
@@ -92,7 +105,7 @@ impl Channel {
         let success = (200..300).contains(&status);
         let reply = match String::from_utf8(body) {
             Ok(body) => envelope::read(&body, id).map(|reply| (reply, body)),
-            Err(_) => Err(Malformed::NotJson { line: 0, column: 0 }),
+            Err(_) => Err(Malformed::NotText),
         };
         match reply {
             Ok((Reply::Data { data, metadata }, body)) if success => {
@@ -114,18 +127,12 @@ impl Channel {
         }
     }
 
-    fn report(&self, call: &Call<'_, impl Serialize>, id: &str, duration: Duration, result: &Result<Answer, ApiError>) {
+    fn report(&self, method: &str, id: &str, duration: Duration, result: &Result<Answer, ApiError>) {
         let (outcome, bytes) = match result {
             Ok(answer) => ("ok", answer.body.len()),
             Err(error) => (error.outcome(), 0),
         };
-        (self.observer)(&RequestSeen { method: call.method, outcome, duration });
-        debug!(method = call.method, id, outcome, ms = duration.as_millis() as u64, bytes, "data api request");
-        if let Err(failure) = result
-            && failure.class() == Class::Bug
-        {
-            let params = serde_json::to_string(call.params).unwrap_or_default();
-            error!(id, params, error = %failure, "data api refused the request as wrong");
-        }
+        (self.observer)(&RequestSeen { method, outcome, duration });
+        debug!(method, id, outcome, ms = duration.as_millis() as u64, bytes, "data api request");
     }
 }

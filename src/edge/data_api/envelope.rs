@@ -125,7 +125,7 @@ mod tests {
     use super::super::secret::SecretString;
     use super::*;
 
-    fn data<'a>(body: &'a str) -> (&'a str, Value) {
+    fn data(body: &str) -> (&str, Value) {
         match read(body, "q-1") {
             Ok(Reply::Data { data, metadata }) => (&body[data], metadata),
             other => panic!("{other:?}"),
@@ -174,7 +174,7 @@ mod tests {
             (" \n", Malformed::Empty),
             (web_page, Malformed::WebPage),
             ("OK", Malformed::NotJson { line: 1, column: 1 }),
-            (r#"{"id":"q-1","result":{"data":[{"id":1},{"i"#, Malformed::Truncated { bytes: 41 }),
+            (r#"{"id":"q-1","result":{"data":[{"id":1},{"i"#, Malformed::Truncated { bytes: 42 }),
             (r#"{"id":"q-1","result":{"data":[]}} {"#, Malformed::NotJson { line: 1, column: 35 }),
             (r#"{"id":"q-1","result":"ok"}"#, Malformed::NotJsonRpc { line: 1, column: 25 }),
             ("[]", Malformed::NotJsonRpc { line: 1, column: 2 }),

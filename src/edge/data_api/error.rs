@@ -44,6 +44,7 @@ pub struct ApiError {
 /// What was asked, as far as it may be shown.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
+    pub request_id: String,
     pub method: String,
     pub host: String,
     pub user_id: Option<i64>,
@@ -72,6 +73,8 @@ pub(super) enum Malformed {
     Empty,
     #[error("the answer is a web page, not JSON")]
     WebPage,
+    #[error("the answer is not text in UTF-8")]
+    NotText,
     #[error("the answer is not JSON (at line {line}, column {column})")]
     NotJson { line: usize, column: usize },
     #[error("the answer ends in the middle, after {bytes} bytes")]
@@ -100,6 +103,11 @@ impl ApiError {
             Cause::Refused(refusal) => refusal.class(self.request.user_id),
             Cause::Secret { .. } => Class::Owner,
         }
+    }
+
+    /// The method that failed: `login.user` when the session for it could not be had.
+    pub fn method(&self) -> &str {
+        &self.request.method
     }
 
     /// The API's own name of the error, when it gave one.
@@ -133,6 +141,11 @@ impl ApiError {
             Cause::Refused(refusal) => refusal.outcome(),
             Cause::Secret { .. } => "secret",
         }
+    }
+
+    /// The `id` of the request, by which the service's support may find it.
+    pub(super) fn request_id(&self) -> &str {
+        &self.request.request_id
     }
 
     /// Whether a new session, or a key read anew, may help.
@@ -180,7 +193,13 @@ mod tests {
     use super::*;
 
     fn of_status(status: u16) -> ApiError {
-        let asked = Asked { method: "get.tags".into(), host: "api.example".into(), user_id: None, by_key: true };
+        let asked = Asked {
+            request_id: "q-1".into(),
+            method: "get.tags".into(),
+            host: "api.example".into(),
+            user_id: None,
+            by_key: true,
+        };
         ApiError::new(asked, Cause::Status { status, retry_after: Some(Duration::from_secs(7)) })
     }
 

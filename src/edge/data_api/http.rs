@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Url, redirect};
+use reqwest::{Certificate, ClientBuilder, Url, redirect};
+use tracing::warn;
 
 use super::error::{Cause, Malformed};
 
@@ -61,7 +62,7 @@ pub enum HttpSetupError {
     /// Without the address: it may hold a password.
     #[error("`http.proxy` is not an address of a proxy; expected one like `http://proxy.example:3128`")]
     BadProxy,
-    #[error("cannot set up TLS: {reason}; install the system's CA certificates or name a file in `http.ca_file`")]
+    #[error("cannot set up the HTTP client: {reason}")]
     Build { reason: String },
 }
 
@@ -91,23 +92,16 @@ impl Http {
     pub fn new(settings: &HttpSettings) -> Result<Self, HttpSetupError> {
         // Fails when a provider was installed before, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("callfeed/", env!("CARGO_PKG_VERSION")))
-            .timeout(settings.timeout)
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
-            .gzip(true)
-            // A POST that is redirected would arrive as a GET without its body.
-            .redirect(redirect::Policy::none());
-        let builder = match &settings.ca_file {
-            Some(path) => builder.tls_certs_merge(certificates(path)?),
-            None => builder,
+        let client = match builder(settings)?.build() {
+            // A simulator is reached without TLS, also from a machine that has no CA certificates.
+            Err(error) if settings.ca_file.is_none() => {
+                let reason = innermost(&error);
+                warn!(reason, "https will be refused: install the system's CA certificates or set `http.ca_file`");
+                builder(settings)?.tls_certs_only([]).build()
+            }
+            built => built,
         };
-        let builder = match &settings.proxy {
-            Proxy::Auto => builder,
-            Proxy::None => builder.no_proxy(),
-            Proxy::Url(url) => builder.proxy(reqwest::Proxy::all(url).map_err(|_| HttpSetupError::BadProxy)?),
-        };
-        let client = builder.build().map_err(|error| HttpSetupError::Build { reason: innermost(&error) })?;
+        let client = client.map_err(|error| HttpSetupError::Build { reason: innermost(&error) })?;
         Ok(Self { client, timeout: settings.timeout, max_response_bytes: settings.max_response_bytes })
     }
 
@@ -163,6 +157,25 @@ impl fmt::Debug for Proxy {
     }
 }
 
+fn builder(settings: &HttpSettings) -> Result<ClientBuilder, HttpSetupError> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("callfeed/", env!("CARGO_PKG_VERSION")))
+        .timeout(settings.timeout)
+        .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
+        .gzip(true)
+        // A POST that is redirected would arrive as a GET without its body.
+        .redirect(redirect::Policy::none());
+    let builder = match &settings.ca_file {
+        Some(path) => builder.tls_certs_merge(certificates(path)?),
+        None => builder,
+    };
+    match &settings.proxy {
+        Proxy::Auto => Ok(builder),
+        Proxy::None => Ok(builder.no_proxy()),
+        Proxy::Url(url) => Ok(builder.proxy(reqwest::Proxy::all(url).map_err(|_| HttpSetupError::BadProxy)?)),
+    }
+}
+
 fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpSetupError> {
     let pem = std::fs::read(path).map_err(|source| HttpSetupError::ReadCaFile { path: path.into(), source })?;
     match Certificate::from_pem_bundle(&pem) {
@@ -183,11 +196,14 @@ fn fault_of_connecting(error: &reqwest::Error) -> Fault {
     }
 }
 
-/// The error of TLS among the causes. It hides inside an I/O error, which does not show it as its source.
+/// The error of TLS among the causes. It hides inside I/O errors, which do not show it as their source.
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     causes(error).find_map(|cause| {
-        let hidden = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause.downcast_ref().or_else(|| hidden.and_then(|inner| inner.downcast_ref()))
+        let mut hidden = cause;
+        while let Some(inner) = hidden.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            hidden = inner;
+        }
+        hidden.downcast_ref()
     })
 }
 

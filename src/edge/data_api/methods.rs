@@ -7,10 +7,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::{error, warn};
 
 use super::Client;
 use super::channel::{Answer, Call};
-use super::error::{ApiError, Cause, Malformed};
+use super::error::{ApiError, Cause, Class, Malformed};
 use super::limits::whole_number;
 use super::rows::Rows;
 use crate::domain::time::LocalTime;
@@ -100,10 +101,24 @@ impl Client {
     /// The documents give `get.account` no `user_id`, yet without it an agency cannot learn a customer's zone. So it
     /// is sent, and left out only when the API takes it amiss (data-api, 3).
     pub async fn account(&self, user_id: Option<i64>) -> Result<AccountInfo, ApiError> {
-        match self.account_of(user_id).await {
-            Err(error) if user_id.is_some() && error.refuses_user_id() => self.account_of(None).await,
+        let call = Call { method: "get.account", user_id, params: &AccountParams { user_id } };
+        let answer = match self.ask(&call).await {
+            Err(error) if user_id.is_some() && error.refuses_user_id() => {
+                warn!(
+                    user_id,
+                    "cannot ask for the customer's account, taking the agency's: set `timezone` if it differs"
+                );
+                self.ask(&Call { params: &AccountParams { user_id: None }, ..call }).await
+            }
             outcome => outcome,
-        }
+        };
+        let answer = answer.inspect_err(|error| log_if_wrong(&call, error))?;
+        let data: Value = serde_json::from_str(&answer.body[answer.data]).unwrap_or_default();
+        // Documented as an array with one item.
+        let item = data.get(0).unwrap_or(&data);
+        let malformed = Malformed::WrongData { expected: "an account with its `timezone`" };
+        let timezone = text(&item["timezone"]).ok_or_else(|| self.malformed(&call, malformed))?;
+        Ok(AccountInfo { app_id: integer(&item["app_id"]), name: text(&item["name"]), timezone })
     }
 
     /// All tags of the account, by name.
@@ -114,17 +129,6 @@ impl Client {
     /// The users of the customers of an agency, by name. Only agencies may ask.
     pub async fn customer_users(&self) -> Result<Vec<CustomerUser>, ApiError> {
         self.list("get.customer_users", None, &["id", "login", "name", "customer_id"], customer_user).await
-    }
-
-    async fn account_of(&self, user_id: Option<i64>) -> Result<AccountInfo, ApiError> {
-        let call = Call { method: "get.account", user_id, params: &AccountParams { user_id } };
-        let answer = self.call(&call).await?;
-        let data: Value = serde_json::from_str(&answer.body[answer.data]).unwrap_or_default();
-        // Documented as an array with one item.
-        let item = data.get(0).unwrap_or(&data);
-        let malformed = Malformed::WrongData { expected: "an account with its `timezone`" };
-        let timezone = text(&item["timezone"]).ok_or_else(|| self.malformed(&call, malformed))?;
-        Ok(AccountInfo { app_id: integer(&item["app_id"]), name: text(&item["name"]), timezone })
     }
 
     /// Reads a list to its end, page by page. A page may be short before the end, so `total_items` decides when it
@@ -164,7 +168,7 @@ impl Client {
 
     async fn page(&self, method: &str, params: &ListParams<'_>) -> Result<Page, ApiError> {
         let call = Call { method, user_id: params.user_id, params };
-        let Answer { body, data, metadata } = self.call(&call).await?;
+        let Answer { body, data, metadata } = self.ask(&call).await.inspect_err(|error| log_if_wrong(&call, error))?;
         // Null stands for an empty array in some samples (data-api, 12); then the page has no rows.
         if !body[data.clone()].starts_with(['[', 'n']) {
             return Err(self.malformed(&call, Malformed::WrongData { expected: "an array of rows" }));
@@ -173,7 +177,16 @@ impl Client {
     }
 
     fn malformed<P>(&self, call: &Call<'_, P>, malformed: Malformed) -> ApiError {
-        self.channel.error(call.method, call.user_id, None, Cause::Malformed(malformed))
+        self.channel.error(call.method, call.user_id, Cause::Malformed(malformed))
+    }
+}
+
+/// A request that the API takes for wrong is a fault of callfeed: the log shows it, less what proves the right to ask.
+fn log_if_wrong(call: &Call<'_, impl Serialize>, error: &ApiError) {
+    // A login that fails on the way to the request is another request, and its parameters are secrets.
+    if error.class() == Class::Bug && error.method() == call.method {
+        let params = serde_json::to_string(call.params).unwrap_or_default();
+        error!(id = error.request_id(), params, %error, "the data api takes the request for wrong");
     }
 }
 

@@ -26,6 +26,8 @@ mod remedy;
 mod rows;
 mod secret;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -80,7 +82,7 @@ impl Client {
     }
 
     /// Asks with the token at hand, and once more with another when the API no longer accepts it.
-    async fn call(&self, call: &Call<'_, impl Serialize>) -> Result<Answer, error::ApiError> {
+    async fn ask(&self, call: &Call<'_, impl Serialize>) -> Result<Answer, ApiError> {
         let token = self.session.token().await?;
         match self.channel.exchange(call, self.session.proof(&token)).await {
             Err(error) if error.refuses_token() => match self.session.instead_of(&token).await? {

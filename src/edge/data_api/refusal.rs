@@ -1,5 +1,6 @@
 //! The `error` object of an answer: its fields, and the class that follows from mnemonic, code and status.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::secret::Proof;
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub code: Option<i64>,
-    pub mnemonic: Option<String>,
+    pub mnemonic: Option<Cow<'static, str>>,
     pub message: String,
     pub field: Option<String>,
     /// `params.ip`, the caller's address as the API saw it.
@@ -77,7 +78,10 @@ impl Refusal {
         let limit_window = window(params["limit_type"].as_str());
         Self {
             code: error["code"].as_i64().or_else(|| error["code"].as_str()?.trim().parse().ok()),
-            mnemonic: text(&data["mnemonic"]),
+            mnemonic: data["mnemonic"].as_str().map(|mnemonic| match lookup(mnemonic) {
+                Some((documented, _)) => documented.into(),
+                None => proof.scrub(mnemonic).into(),
+            }),
             message: text(&error["message"]).unwrap_or_default(),
             field: text(&data["field"]),
             ip: text(&params["ip"]),
@@ -186,5 +190,99 @@ fn as_text(value: &Value) -> Option<String> {
             (!texts.is_empty()).then(|| texts.join(", "))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::secret::SecretString;
+    use super::*;
+
+    fn read(error: Value, status: u16) -> Refusal {
+        Refusal::read(&error, status, None, Proof::Key(&SecretString::new("key")))
+    }
+
+    fn class(code: Value, mnemonic: Option<&str>, status: u16) -> Class {
+        read(json!({"code": code, "data": {"mnemonic": mnemonic}}), status).class(None)
+    }
+
+    const RETRY: Class = Class::Retry { after: None };
+    const LIMITED: Class = Class::Limited { window: LimitWindow::Unknown, wait: None };
+
+    #[test]
+    fn the_mnemonic_decides_before_the_code() {
+        let table = [
+            (-32602, "limit_exceeded", LIMITED),
+            (-32602, "forbidden", Class::Owner),
+            (-32001, "internal_error", RETRY),
+            (-32603, "date_interval_limit_reached", Class::Bug),
+            (-32099, "batch_opreations_not_supported", Class::Bug),
+            (-32602, "error", Class::Bug),
+            (-32008, "parameter_component_disabled", Class::Owner),
+        ];
+        for (code, mnemonic, expected) in table {
+            assert_eq!(class(code.into(), Some(mnemonic), 200), expected, "{code} {mnemonic}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_mnemonic_is_met_by_the_group_of_its_code() {
+        let table = [
+            (-32700, Class::Bug),
+            (-32600, Class::Bug),
+            (-32601, Class::Bug),
+            (-32602, Class::Bug),
+            (-32603, RETRY),
+            (-32001, Class::Owner),
+            (-32003, Class::Owner),
+            (-32004, Class::Bug),
+            (-32007, Class::Bug),
+            (-32008, Class::Owner),
+            (-32009, Class::Owner),
+            (-32029, LIMITED),
+            (-32050, RETRY),
+            (-32099, Class::Bug),
+        ];
+        for (code, expected) in table {
+            assert_eq!(class(code.into(), Some("new_one"), 200), expected, "{code}");
+            assert_eq!(class(code.to_string().into(), None, 200), expected, "{code} as text, no mnemonic");
+        }
+    }
+
+    #[test]
+    fn the_status_decides_when_neither_is_known() {
+        for (status, expected) in [(200, Class::Bug), (403, Class::Owner), (429, LIMITED), (500, RETRY)] {
+            assert_eq!(class(17.into(), Some("new_one"), status), expected, "{status}");
+            assert_eq!(class(Value::Null, None, status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_wait_is_that_of_the_counter_that_ran_out() {
+        let limits = json!({"day_reset": 31877, "hour_reset": "600", "minute_reset": 12});
+        let exceeded = |limit_type: Value| {
+            let data = json!({"mnemonic": "limit_exceeded", "params": {"limit_type": limit_type},
+                "metadata": {"limits": limits}});
+            read(json!({"code": -32029, "data": data}), 200).class(None)
+        };
+        let wait = |window, seconds| Class::Limited { window, wait: Some(Duration::from_secs(seconds)) };
+
+        assert_eq!(exceeded("day".into()), wait(LimitWindow::Day, 31877));
+        assert_eq!(exceeded("hour".into()), wait(LimitWindow::Hour, 600));
+        assert_eq!(exceeded("minute".into()), wait(LimitWindow::Minute, 12));
+        assert_eq!(exceeded("week".into()), LIMITED);
+        assert_eq!(exceeded(Value::Null), LIMITED);
+        assert_eq!(class((-32029).into(), Some("limit_exceeded"), 200), LIMITED);
+    }
+
+    #[test]
+    fn a_refusal_of_any_shape_is_read() {
+        for error in [json!("boom"), json!([]), json!({}), json!({"data": "text"}), json!({"data": {"params": []}})] {
+            assert_eq!(read(error.clone(), 500).class(None), RETRY, "{error}");
+        }
+        let listed = read(json!({"data": {"params": {"components": ["lead", "consultant", {}]}}}), 200);
+        assert_eq!(listed.components.as_deref(), Some("lead, consultant"));
     }
 }

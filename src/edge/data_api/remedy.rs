@@ -5,6 +5,7 @@
 use super::error::{Asked, Malformed};
 use super::http::Fault;
 use super::refusal::{Refusal, Ruling};
+use super::session::LOGIN;
 
 /// What a method needs (data-api, 9): any one of the components, and the permission of the user.
 struct Needs {
@@ -59,6 +60,7 @@ fn by_ruling(refusal: &Refusal, asked: &Asked) -> String {
              and UIS are not interchangeable",
             asked.host
         ),
+        Ruling::Token if asked.method == LOGIN => wrong_login(&asked.host),
         Ruling::Token => "a session was refused right after its login: check that nothing else ends the sessions \
              of this login, and that its user has access to the Data API"
             .to_owned(),
@@ -195,4 +197,80 @@ fn needs(method: &str) -> Option<&'static Needs> {
 /// `a,b` and `a, b` alike.
 fn spaced(list: &str) -> String {
     list.split(',').map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::secret::{Proof, SecretString};
+    use super::*;
+
+    const REPORT: &str = "get.goals_report";
+
+    fn asked(method: &str) -> Asked {
+        let (request_id, host) = ("q-1".into(), "dataapi.comagic.ru".into());
+        Asked { request_id, method: method.into(), host, user_id: None, by_key: true }
+    }
+
+    fn of_customer(method: &str) -> Asked {
+        Asked { user_id: Some(5), ..asked(method) }
+    }
+
+    fn by_login(method: &str) -> Asked {
+        Asked { by_key: false, ..asked(method) }
+    }
+
+    #[track_caller]
+    fn says(parts: &[&str], asked: Asked, mnemonic: &str, params: Value) {
+        let data = json!({"mnemonic": mnemonic, "params": params});
+        let error = json!({"code": -32001, "message": "Your IP 203.0.113.24 is not whitelisted", "data": data});
+        let refusal = Refusal::read(&error, 200, None, Proof::Key(&SecretString::new("key")));
+        let remedy = of_refusal(&refusal, &asked);
+        for part in parts {
+            assert!(remedy.contains(part), "`{part}` is not in: {remedy}");
+        }
+        assert!(!remedy.contains("  ") && !remedy.ends_with('.'), "{remedy}");
+    }
+
+    #[test]
+    fn an_address_that_is_not_listed_is_named_with_the_place_of_the_list() {
+        let ip = json!({"ip": "203.0.113.24"});
+        says(&["the address 203.0.113.24 ", "security settings, API tab"], asked(REPORT), "ip_not_whitelisted", ip);
+        says(&["203.0.113.24"], asked(REPORT), "ip_not_whitelisted", Value::Null);
+        let both = "in the agency's account and in the customer's own";
+        says(&[both], of_customer(REPORT), "ip_not_whitelisted", Value::Null);
+    }
+
+    #[test]
+    fn a_wrong_login_or_key_tells_of_the_brands() {
+        for mnemonic in ["auth_error", "new_one"] {
+            let parts = ["`credentials.password`", "dataapi.comagic.ru", "CoMagic and UIS are not interchangeable"];
+            says(&parts, by_login("login.user"), mnemonic, Value::Null);
+        }
+        let parts = ["`credentials.api_key`", "CoMagic and UIS are not interchangeable"];
+        says(&parts, asked(REPORT), "access_token_invalid", Value::Null);
+        says(&["date has passed", "`credentials.api_key`"], asked(REPORT), "access_token_expired", Value::Null);
+        says(&["unblock it in the client area"], asked(REPORT), "access_token_blocked", Value::Null);
+        says(&["right after its login"], by_login(REPORT), "access_token_expired", Value::Null);
+    }
+
+    #[test]
+    fn missing_components_are_listed() {
+        let components = json!({"components": "lead,consultant"});
+        let parts = ["`get.goals_report`", "components lead, consultant ", "not part of a trial"];
+        says(&parts, asked(REPORT), "method_component_disabled", components);
+        let documented = "components call_tracking, consultant, lead, sitephone ";
+        says(&[documented], asked(REPORT), "method_component_disabled", Value::Null);
+        says(&["connect the Data API"], asked("get.tags"), "parameter_component_disabled", Value::Null);
+    }
+
+    #[test]
+    fn a_missing_right_is_named_with_its_user() {
+        let parts = ["`tag_management: select`", "the user of this login or key"];
+        says(&parts, asked("get.tags"), "forbidden", Value::Null);
+        says(&["Data API Basic set", "the user 5 of the customer"], of_customer(REPORT), "forbidden", Value::Null);
+        let parts = ["`client_user: select`", "`customers: none`"];
+        says(&parts, asked("get.customer_users"), "forbidden", Value::Null);
+    }
 }

@@ -59,10 +59,13 @@ pub(super) enum Proof<'a> {
 }
 
 impl Proof<'_> {
-    /// `text` without the secrets of this proof: the API repeats values it was sent, and its texts get logged.
+    /// `text` without the secret of this proof, as it is or escaped: the API repeats values it was sent, and its
+    /// texts get logged.
     pub(super) fn scrub(self, text: &str) -> String {
         let (Self::Login { password: secret, .. } | Self::Session(secret) | Self::Key(secret)) = self;
-        text.replace(secret.expose(), "***")
+        let quoted = serde_json::Value::from(secret.expose()).to_string();
+        let escaped = quoted.trim_matches('"');
+        text.replace(secret.expose(), "***").replace(escaped, "***")
     }
 }
 
@@ -80,5 +83,7 @@ mod tests {
 
         assert_eq!(printed, "*** Login(***) ApiKey(***)");
         assert_eq!(Proof::Key(&secret).scrub("bad key hunter2, hunter2"), "bad key ***, ***");
+        let quoted = SecretString::new("a\"b");
+        assert_eq!(Proof::Session(&quoted).scrub(r#"got a"b in {"token":"a\"b"}"#), r#"got *** in {"token":"***"}"#);
     }
 }

@@ -25,6 +25,8 @@ use super::secret::{Credentials, Proof, SecretSource, SecretString};
 /// What the time is. A parameter, so that tests need not wait an hour.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
+pub(super) const LOGIN: &str = "login.user";
+
 /// How long a session lives when the answer does not say, or says something impossible (data-api, 3).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -181,7 +183,7 @@ impl Session {
             }
             _ => {
                 let cause = Cause::Malformed(Malformed::WrongData { expected: "an object with `access_token`" });
-                Err(self.channel.error(LOGIN, None, Some(proof), cause))
+                Err(self.channel.error(LOGIN, None, cause))
             }
         }
     }
@@ -203,11 +205,9 @@ impl Session {
             Ok(Err(reason)) => reason,
             Err(_) => "reading it was broken off".to_owned(),
         };
-        Err(self.channel.error(LOGIN, None, None, Cause::Secret { secret, reason }))
+        Err(self.channel.error(LOGIN, None, Cause::Secret { secret, reason }))
     }
 }
-
-const LOGIN: &str = "login.user";
 
 /// How long a session lives from now: by `expire_at`, or `expire` as one sample has it (data-api, 3).
 ///
@@ -223,5 +223,33 @@ fn lifetime(data: &Value, now: SystemTime) -> Duration {
     match end.and_then(|end| end.checked_sub(now)) {
         Some(left) if !left.is_zero() => left,
         _ => DEFAULT_LIFETIME,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_session_is_read_in_all_its_spellings() {
+        let now = 1_772_434_800;
+        let table = [
+            (json!({"expire_at": now + 1800}), 1800),
+            (json!({"expire": now + 1800}), 1800),
+            (json!({"expire_at": null, "expire": (now + 1800).to_string()}), 1800),
+            (json!({"expire_at": (now + 1800) * 1000}), 1800),
+            (json!({"expire_at": now + 2}), 2),
+            (json!({}), 3600),
+            (json!({"expire_at": "2026-03-02 11:00:00"}), 3600),
+            (json!({"expire_at": -1}), 3600),
+            (json!({"expire_at": now}), 3600),
+            (json!({"expire_at": now - 7200}), 3600),
+        ];
+        for (data, seconds) in table {
+            let lifetime = lifetime(&data, UNIX_EPOCH + Duration::from_secs(now));
+            assert_eq!(lifetime, Duration::from_secs(seconds), "{data}");
+        }
     }
 }
