@@ -61,6 +61,7 @@ impl Kafka {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers"))
             .env("CALLFEED_CACHE", Servers::cache())
+            .env("TMPDIR", self.folder.path())
             .arg("kafka")
             .arg(self.folder.path())
             .args([self.port.to_string(), self.controller_port.to_string()])
