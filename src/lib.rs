@@ -3,4 +3,6 @@
 pub mod config;
 pub mod domain;
 pub mod edge;
+pub mod metrics;
+pub mod status;
 pub mod stream;

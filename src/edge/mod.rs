@@ -1,1 +1,3 @@
 //! The edges: each knows one outside system and none of the other edges.
+
+pub mod admin;
