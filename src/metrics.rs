@@ -1,0 +1,286 @@
+//! What Prometheus sees: every metric of callfeed, declared once with its help and its unit.
+//!
+//! Counters are moved once per page or transaction, never per row. Ages (`frontier_lag_seconds`, `freshness_seconds`)
+//! and the status of accounts are not kept here: they are taken from the status board at each scrape, so that they
+//! grow while nothing is read. Labels hold names from the configuration and fixed words only, never anything of a call.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use crate::domain::call::AccountId;
+use crate::domain::filter::LeftOut;
+use crate::domain::ledger::EventType;
+use crate::domain::pace::PointsWindow;
+use crate::status::{AccountStatus, State};
+
+const PREFIX: &str = "callfeed";
+
+/// From a fast answer to the longest that the default time-out allows.
+const API_REQUEST_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// From an idle local broker to librdkafka's default time-out of a transaction.
+const TRANSACTION_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+/// The stages of a dead letter (design 7).
+const DEAD_LETTER_STAGES: [&str; 3] = ["decode", "encode", "too_large"];
+
+/// The metrics of the process. Clones share them.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    events_published: Family<EventLabels, Counter>,
+    rows_read: Family<StreamLabels, Counter>,
+    rows_filtered: Family<ReasonLabel, Counter>,
+    dead_letters: Family<StageLabel, Counter>,
+    api_requests: Family<RequestLabels, Counter>,
+    api_request: Histogram,
+    points_remaining: Family<PointsLabels, Gauge>,
+    transaction: Histogram,
+    owned_partitions: Gauge,
+    kafka_errors: Family<KindLabel, Counter>,
+    /// Every stream that was ever a label, so that all labels of an account can be found again.
+    streams: Mutex<BTreeSet<&'static str>>,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let inner = Inner {
+            events_published: registered(&mut registry, "events_published", "Events in committed transactions"),
+            rows_read: registered(&mut registry, "rows_read", "Rows read from the Data API, re-reads included"),
+            rows_filtered: registered(&mut registry, "rows_filtered", "Rows that the filters left out, by reason"),
+            dead_letters: registered(&mut registry, "dead_letters", "Rows set aside as dead letters, by stage"),
+            api_requests: registered(&mut registry, "api_requests", "Requests to the Data API, by outcome"),
+            api_request: timed(&mut registry, "api_request", "Time of a request to the Data API", API_REQUEST_BUCKETS),
+            points_remaining: registered(
+                &mut registry,
+                "points_remaining",
+                "Points that the Data API says are left in the window",
+            ),
+            transaction: timed(&mut registry, "transaction", "Time of a Kafka transaction", TRANSACTION_BUCKETS),
+            owned_partitions: registered(
+                &mut registry,
+                "owned_partitions",
+                "Partitions of the state topic that this replica owns",
+            ),
+            kafka_errors: registered(&mut registry, "kafka_errors", "Errors of the Kafka client, by kind"),
+            streams: Mutex::default(),
+            registry,
+        };
+        inner.show_zeros();
+        Self(Arc::new(inner))
+    }
+
+    pub fn event_published(&self, account: &AccountId, stream: &'static str, event: EventType, n: u64) {
+        self.0.remember(stream);
+        let labels = EventLabels { account: Account(account.clone()), stream, r#type: event.as_str() };
+        self.0.events_published.get_or_create(&labels).inc_by(n);
+    }
+
+    pub fn rows_read(&self, account: &AccountId, stream: &'static str, n: u64) {
+        self.0.remember(stream);
+        self.0.rows_read.get_or_create(&StreamLabels { account: Account(account.clone()), stream }).inc_by(n);
+    }
+
+    pub fn row_filtered(&self, reason: LeftOut, n: u64) {
+        self.0.rows_filtered.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(n);
+    }
+
+    pub fn dead_letter(&self, stage: &'static str, n: u64) {
+        self.0.dead_letters.get_or_create(&StageLabel { stage }).inc_by(n);
+    }
+
+    /// `method` and `outcome` come from fixed lists of the client, so that the labels stay few.
+    pub fn api_request(&self, method: &str, outcome: &str, took: Duration) {
+        let labels = RequestLabels { method: method.to_owned(), outcome: outcome.to_owned() };
+        self.0.api_requests.get_or_create(&labels).inc();
+        self.0.api_request.observe(took.as_secs_f64());
+    }
+
+    pub fn points_remaining(&self, account: &AccountId, window: PointsWindow, points: u64) {
+        let labels = PointsLabels { account: Account(account.clone()), window: window.as_str() };
+        self.0.points_remaining.get_or_create(&labels).set(i64::try_from(points).unwrap_or(i64::MAX));
+    }
+
+    pub fn transaction(&self, took: Duration) {
+        self.0.transaction.observe(took.as_secs_f64());
+    }
+
+    pub fn kafka_error(&self, kind: &'static str) {
+        self.0.kafka_errors.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    pub fn owned_partitions(&self, n: i64) {
+        self.0.owned_partitions.set(n);
+    }
+
+    /// Takes an account out of the metrics: it was removed, or another replica owns it now.
+    pub fn forget_account(&self, account: &AccountId) {
+        let account = || Account(account.clone());
+        for window in PointsWindow::ALL {
+            self.0.points_remaining.remove(&PointsLabels { account: account(), window: window.as_str() });
+        }
+        for stream in self.0.known_streams() {
+            self.0.rows_read.remove(&StreamLabels { account: account(), stream });
+            for event in EventType::ALL {
+                self.0.events_published.remove(&EventLabels { account: account(), stream, r#type: event.as_str() });
+            }
+        }
+    }
+
+    /// Everything in the text format of OpenMetrics, with the accounts as the board shows them now.
+    pub fn encode(&self, accounts: &[AccountStatus]) -> String {
+        let mut text = String::new();
+        let written = encode_registry(&mut text, &self.0.registry)
+            .and_then(|()| encode_registry(&mut text, &of_accounts(accounts)))
+            .and_then(|()| encode_eof(&mut text));
+        // Writing to a `String` never fails, and no label or value above has an error of its own.
+        written.expect("metrics are written to memory");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inner {
+    /// A counter that is first seen at one hides its first increase from `rate()`: those that alerts watch begin at zero.
+    fn show_zeros(&self) {
+        for reason in LeftOut::ALL {
+            self.rows_filtered.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(0);
+        }
+        for stage in DEAD_LETTER_STAGES {
+            self.dead_letters.get_or_create(&StageLabel { stage }).inc_by(0);
+        }
+    }
+
+    fn remember(&self, stream: &'static str) {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
+    }
+
+    fn known_streams(&self) -> BTreeSet<&'static str> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The metrics that are a view of the board at the moment of a scrape.
+fn of_accounts(accounts: &[AccountStatus]) -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    let lag: Family<StreamLabels, Gauge> =
+        registered_seconds(&mut registry, "frontier_lag", "Age of the newest moment up to which a stream was read");
+    let freshness: Family<StreamLabels, Gauge> =
+        registered_seconds(&mut registry, "freshness", "Age of the last complete read of the live tier");
+    let status: Family<StatusLabels, Gauge> =
+        registered(&mut registry, "account_status", "1 for the status that the account has, 0 for the others");
+    for account in accounts {
+        let label = || Account(account.account.clone());
+        for state in State::ALL {
+            let labels = StatusLabels { account: label(), status: state.as_str() };
+            status.get_or_create(&labels).set(i64::from(state == account.status));
+        }
+        for stream in &account.streams {
+            let labels = StreamLabels { account: label(), stream: stream.stream };
+            set_age(&lag, &labels, stream.frontier_lag_seconds);
+            set_age(&freshness, &labels, stream.freshness_seconds);
+        }
+    }
+    registry
+}
+
+/// An age that is not known has no sample: a zero would look like perfect freshness.
+fn set_age(gauge: &Family<StreamLabels, Gauge>, labels: &StreamLabels, seconds: Option<u64>) {
+    if let Some(seconds) = seconds {
+        gauge.get_or_create(labels).set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+}
+
+fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn registered_seconds<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
+fn timed<const N: usize>(registry: &mut Registry, name: &str, help: &str, buckets: [f64; N]) -> Histogram {
+    let histogram = Histogram::new(buckets);
+    registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+    histogram
+}
+
+/// An account as a label, without copying its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Account(AccountId);
+
+impl EncodeLabelValue for Account {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        self.0.as_str().encode(encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    account: Account,
+    stream: &'static str,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    account: Account,
+    stream: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    account: Account,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PointsLabels {
+    account: Account,
+    window: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}

@@ -1,0 +1,256 @@
+//! How each account is doing, for people and for metrics: one board that the accounts' tasks write and the admin port
+//! reads.
+//!
+//! ```text
+//!  register -> starting -> backfilling -> live
+//!                 |             |          |      any of them <-> limited   no points left, or told to wait
+//!                 +-------------+----------+                  <-> blocked   a person has to act; the remedy says how
+//!                                                             <-> paused    asked for by a person
+//! ```
+//!
+//! The board decides nothing: what an account does next follows from its coverage and from the answers of the API.
+//! No lock is held while anything else runs. What always holds: `since` is the moment of the last change of status or
+//! reason, so that a try that fails again every five minutes does not look like a new failure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::domain::call::{AccountId, Service};
+use crate::domain::time::Instant;
+
+/// The status of an account (design 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing has been read since the account was taken over.
+    Starting,
+    /// What lies between the start and now has gaps that are being read.
+    Backfilling,
+    /// Read up to now.
+    Live,
+    /// Waiting for points, or because the API asked for it.
+    Limited,
+    /// Cannot go on until a person acts; tried again from time to time.
+    Blocked,
+    /// Stopped by a person.
+    Paused,
+}
+
+impl State {
+    pub const ALL: [State; 6] =
+        [Self::Starting, Self::Backfilling, Self::Live, Self::Limited, Self::Blocked, Self::Paused];
+
+    /// The word in the admin API and the label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Backfilling => "backfilling",
+            Self::Live => "live",
+            Self::Limited => "limited",
+            Self::Blocked => "blocked",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why an account has its status, and what a person can do about it. Never holds a secret: both are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Why {
+    pub reason: Option<String>,
+    pub remedy: Option<String>,
+}
+
+impl Why {
+    /// The status speaks for itself.
+    pub const NOTHING: Why = Why { reason: None, remedy: None };
+
+    pub fn because(reason: impl fmt::Display) -> Self {
+        Self { reason: Some(reason.to_string()), remedy: None }
+    }
+
+    pub fn with_remedy(self, remedy: impl fmt::Display) -> Self {
+        Self { remedy: Some(remedy.to_string()), ..self }
+    }
+}
+
+/// One account as the admin port shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountStatus {
+    #[serde(rename = "name", serialize_with = "as_text")]
+    pub account: AccountId,
+    #[serde(serialize_with = "as_text")]
+    pub service: Service,
+    #[serde(serialize_with = "as_text")]
+    pub status: State,
+    #[serde(serialize_with = "as_text")]
+    pub since: Instant,
+    pub reason: Option<String>,
+    pub remedy: Option<String>,
+    /// The streams of which something is known, by name.
+    pub streams: Vec<StreamStatus>,
+}
+
+/// How far one stream of an account has been read, seen from the moment of the question.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamStatus {
+    pub stream: &'static str,
+    #[serde(serialize_with = "as_text_or_null")]
+    pub frontier: Option<Instant>,
+    pub frontier_lag_seconds: Option<u64>,
+    /// The age of the last success of the live tier.
+    pub freshness_seconds: Option<u64>,
+}
+
+/// The board. Clones share it.
+#[derive(Clone, Default)]
+pub struct StatusBoard {
+    accounts: Arc<Mutex<BTreeMap<AccountId, Entry>>>,
+}
+
+struct Entry {
+    service: Service,
+    state: State,
+    since: Instant,
+    why: Why,
+    streams: BTreeMap<&'static str, Reading>,
+}
+
+#[derive(Default)]
+struct Reading {
+    frontier: Option<Instant>,
+    live_read_at: Option<Instant>,
+}
+
+impl StatusBoard {
+    /// Puts an account on the board as starting; one that was there begins anew.
+    pub fn register(&self, account: &AccountId, service: Service) {
+        let entry =
+            Entry { service, state: State::Starting, since: now(), why: Why::NOTHING, streams: BTreeMap::new() };
+        self.lock().insert(account.clone(), entry);
+    }
+
+    pub fn remove(&self, account: &AccountId) {
+        self.lock().remove(account);
+    }
+
+    /// Notes a status and logs it when it is new; tells whether the state is another one than before.
+    ///
+    /// An account that is not on the board is left off it: its task may end a moment after it was removed.
+    pub fn set(&self, account: &AccountId, state: State, why: Why) -> bool {
+        self.set_at(account, state, why, now())
+    }
+
+    /// Notes how far a stream has been read without a gap at its new end.
+    pub fn note_progress(&self, account: &AccountId, stream: &'static str, frontier: Instant) {
+        self.note(account, stream, |reading| reading.frontier = Some(frontier));
+    }
+
+    /// Notes that the live tier of a stream was read completely at `at`.
+    pub fn note_live_read(&self, account: &AccountId, stream: &'static str, at: Instant) {
+        self.note(account, stream, |reading| reading.live_read_at = Some(at));
+    }
+
+    /// All accounts by name; ages are those at `now`.
+    pub fn snapshot(&self, now: Instant) -> Vec<AccountStatus> {
+        self.lock().iter().map(|(account, entry)| entry.status(account, now)).collect()
+    }
+
+    /// One account by its name.
+    pub fn find(&self, name: &str, now: Instant) -> Option<AccountStatus> {
+        let account = AccountId::new(name);
+        self.lock().get(&account).map(|entry| entry.status(&account, now))
+    }
+
+    pub fn any_blocked(&self) -> bool {
+        self.lock().values().any(|entry| entry.state == State::Blocked)
+    }
+
+    fn set_at(&self, account: &AccountId, state: State, why: Why, at: Instant) -> bool {
+        let (former, new_reason) = {
+            let mut accounts = self.lock();
+            let Some(entry) = accounts.get_mut(account) else { return false };
+            let former = entry.state;
+            let new_reason = entry.why.reason != why.reason;
+            if former != state || new_reason {
+                entry.since = at;
+            }
+            entry.state = state;
+            entry.why = why.clone();
+            (former, new_reason)
+        };
+        log_change(account, former, state, new_reason, &why);
+        former != state
+    }
+
+    fn note(&self, account: &AccountId, stream: &'static str, change: impl FnOnce(&mut Reading)) {
+        if let Some(entry) = self.lock().get_mut(account) {
+            change(entry.streams.entry(stream).or_default());
+        }
+    }
+
+    /// A panic elsewhere must not take the status away: every change leaves the map whole.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AccountId, Entry>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn status(&self, account: &AccountId, now: Instant) -> AccountStatus {
+        AccountStatus {
+            account: account.clone(),
+            service: self.service,
+            status: self.state,
+            since: self.since,
+            reason: self.why.reason.clone(),
+            remedy: self.why.remedy.clone(),
+            streams: self.streams.iter().map(|(stream, reading)| reading.status(stream, now)).collect(),
+        }
+    }
+}
+
+impl Reading {
+    fn status(&self, stream: &'static str, now: Instant) -> StreamStatus {
+        let age = |at: Instant| now.since(at).as_secs();
+        StreamStatus {
+            stream,
+            frontier: self.frontier,
+            frontier_lag_seconds: self.frontier.map(age),
+            freshness_seconds: self.live_read_at.map(age),
+        }
+    }
+}
+
+/// The present moment, for ages on the board.
+pub fn now() -> Instant {
+    Instant::from_unix_seconds(Timestamp::now().as_second())
+}
+
+/// A new reason is worth a line only while a person has to act on it: the reason of a limit names a new time each time.
+fn log_change(account: &AccountId, former: State, state: State, new_reason: bool, why: &Why) {
+    let (reason, remedy) = (why.reason.as_deref(), why.remedy.as_deref());
+    if state == State::Blocked && (former != state || new_reason) {
+        tracing::warn!(%account, reason, remedy, "account is blocked");
+    } else if former != state {
+        tracing::info!(%account, status = state.as_str(), former = former.as_str(), reason, "account changed status");
+    }
+}
+
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn as_text_or_null<S: Serializer>(value: &Option<Instant>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
