@@ -9,11 +9,11 @@ use std::time::{Duration, Instant as Moment};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Account, Config, Customers};
+use crate::config::{Config, Customers};
 use crate::context::Context;
 use crate::domain::call::AccountId;
 use crate::domain::pace::backoff;
-use crate::edge::data_api::{ApiError, Class, Client, Observer};
+use crate::edge::data_api::{ApiError, Class, Observer};
 use crate::edge::kafka::PublishError;
 use crate::opening::{OpenError, Subject};
 use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError};
@@ -53,8 +53,7 @@ pub fn spawn_all(
 ) -> Result<(), ServiceError> {
     let http = wiring::http(config)?;
     let metrics = context.metrics.clone();
-    let observer: Observer =
-        Arc::new(move |seen| metrics.api_request(seen.method, seen.outcome, seen.duration));
+    let observer: Observer = Arc::new(move |seen| metrics.api_request(seen.method, seen.outcome, seen.duration));
     for account in config.accounts.iter().filter(|account| account.enabled) {
         let bad = |error: crate::edge::data_api::BadUrl| ServiceError::BadAccount {
             account: account.id.to_string(),
@@ -186,7 +185,11 @@ async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
                 if context.clock.is_frozen() && !trouble.passes {
                     return AccountEnd::Failed;
                 }
-                if trouble.passes { backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64()) } else { BLOCKED_RETRY }
+                if trouble.passes {
+                    backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64())
+                } else {
+                    BLOCKED_RETRY
+                }
             }
         };
         let next_look = tokio::time::sleep(wait);

@@ -101,7 +101,8 @@ impl Counts {
 impl Composer {
     /// Works through one page.
     pub fn compose(&self, page: &Page, reading: &Reading, draft: Draft<'_>) -> Batch {
-        let mut work = Work { composer: self, reading, draft, batch: Batch::default(), digests: PartDigests::default() };
+        let mut work =
+            Work { composer: self, reading, draft, batch: Batch::default(), digests: PartDigests::default() };
         for Row { raw, decoded } in page.rows::<Call<'_>>() {
             work.batch.counts.rows += 1;
             match decoded {
@@ -173,8 +174,7 @@ impl Work<'_, '_> {
     fn event(&self, call: &Call<'_>, change: Change, prints: &Prints) -> Result<Record, String> {
         let source = &self.composer.source;
         let event_id = calls::event_id(&source.account, call.row_id(), change, prints);
-        let event =
-            CallEvent { source, call, change, event_id, observed_at_millis: self.reading.observed_at_millis };
+        let event = CallEvent { source, call, change, event_id, observed_at_millis: self.reading.observed_at_millis };
         let value = self.composer.encoder.encode(&event).map_err(|error| error.to_string())?;
         Ok(Record {
             topic: self.composer.events.topic.clone(),
@@ -201,7 +201,7 @@ impl Work<'_, '_> {
             timestamp_ms: Some(self.reading.observed_at_millis),
         };
         self.cut_to_fit(&mut record);
-        tracing::warn!(account = %self.composer.source.account, stage = stage.as_str(), id = id.map(|id| id.0), reason, "row set aside as a dead letter");
+        tracing::warn!(account = %self.composer.source.account, stage = stage.as_str(), id = id.map(|id| id.0), "row set aside; its dead letter says why");
         self.batch.records.push(record);
         *self.batch.counts.dead_letters.entry(stage).or_default() += 1;
     }

@@ -2,11 +2,13 @@
 
 pub mod accounts;
 pub mod batch;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod context;
 pub mod domain;
 pub mod edge;
+pub mod logging;
 pub mod metrics;
 pub mod opening;
 pub mod poller;

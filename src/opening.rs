@@ -104,12 +104,8 @@ impl Subject {
         let dead_letters = Target::new(context.topics.dead_letter(), context.topics.dead_letter_limit().await);
         let encoder = context.schemas.encoder(&topic).await?;
         let progress = self.progress(context, &zone, lost_at).await?;
-        let source = EventSource {
-            service: self.account.service,
-            account: self.id.clone(),
-            customer_id: self.user_id,
-            zone,
-        };
+        let source =
+            EventSource { service: self.account.service, account: self.id.clone(), customer_id: self.user_id, zone };
         Ok(Poller {
             composer: Composer { source, filters, encoder, events, dead_letters },
             progress,
@@ -229,7 +225,10 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_near_ones() {
         let error = resolve(&TagRef::Name("целевои".to_owned()), &known()).unwrap_err();
-        assert_eq!(error.to_string(), "tag `целевои` does not exist in the account; did you mean `Целевой`, `Целевой`?");
+        assert_eq!(
+            error.to_string(),
+            "tag `целевои` does not exist in the account; did you mean `Целевой`, `Целевой`?"
+        );
         let error = resolve(&TagRef::Name("zzz".to_owned()), &known()).unwrap_err();
         assert_eq!(error.to_string(), "tag `zzz` does not exist in the account");
     }

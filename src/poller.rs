@@ -218,7 +218,8 @@ impl Poller {
     }
 
     async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {
-        let sizes: Vec<(Arc<str>, usize)> = records.iter().map(|record| (record.topic.clone(), record.size())).collect();
+        let sizes: Vec<(Arc<str>, usize)> =
+            records.iter().map(|record| (record.topic.clone(), record.size())).collect();
         let outcome = self.publisher.publish(records).await;
         if let Err(PublishError::TooLarge { records: refused }) = &outcome {
             for (topic, size) in refused.iter().filter_map(|index| sizes.get(*index)) {
@@ -430,7 +431,7 @@ fn budget(client: &Client, share: f64, clock: &Clock) -> Budget {
     let age = limits.seen_at.elapsed();
     let now = clock.now();
     let points = |window: PointsWindow, seen: WindowLimits| {
-        let resets_at = now + seen.reset?.saturating_sub(age) ;
+        let resets_at = now + seen.reset?.saturating_sub(age);
         Some((window, Points { limit: seen.limit?, remaining: seen.remaining?, resets_at }))
     };
     let windows = [

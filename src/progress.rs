@@ -155,12 +155,8 @@ impl Progress {
         let forgotten_till = step.forgotten.iter().map(|hour| hour.end().to_instant(zone)).max();
         let floor = self.floor.max(forgotten_till.unwrap_or(self.floor));
         let record = CoverageRecord { sequence: self.sequence + 1, coverage, floor, clocks };
-        let pending = Pending {
-            after: self.sequence,
-            coverage: record,
-            buckets: step.buckets,
-            forgotten: step.forgotten,
-        };
+        let pending =
+            Pending { after: self.sequence, coverage: record, buckets: step.buckets, forgotten: step.forgotten };
         let records = self.state_records(&pending, place);
         (pending, records)
     }

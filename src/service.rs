@@ -18,9 +18,7 @@ use crate::domain::pace::backoff;
 use crate::edge::admin::{self, Admin, BindError, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
-use crate::edge::kafka::{
-    Connection, KafkaEvent, Publisher, PublisherSettings, RestoreError, StartError, StateTopic,
-};
+use crate::edge::kafka::{Connection, KafkaEvent, Publisher, PublisherSettings, RestoreError, StartError, StateTopic};
 use crate::edge::registry::RegistryError;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
@@ -63,7 +61,9 @@ pub enum ServiceError {
     Restore(#[from] RestoreError),
     #[error("`{account}`: {reason}")]
     BadAccount { account: String, reason: String },
-    #[error("another callfeed with the same `kafka.group_id` has taken over: {by}; stop one of the two, or give them different groups and state topics")]
+    #[error(
+        "another callfeed with the same `kafka.group_id` has taken over: {by}; stop one of the two, or give them different groups and state topics"
+    )]
     Superseded { by: String },
     #[error("{n_failed} of {n_accounts} accounts could not be read; see above")]
     Accounts { n_failed: usize, n_accounts: usize },

@@ -68,7 +68,9 @@ impl std::fmt::Display for StateKey {
 pub enum StateError {
     #[error("the stored coverage cannot be read: {0}")]
     Coverage(#[from] serde_json::Error),
-    #[error("the stored coverage has version {0}, this callfeed reads version {COVERAGE_VERSION}: was it written by a newer one?")]
+    #[error(
+        "the stored coverage has version {0}, this callfeed reads version {COVERAGE_VERSION}: was it written by a newer one?"
+    )]
     Version(u32),
     #[error("the stored time `{0}` cannot be read")]
     Time(String),
@@ -196,14 +198,14 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_they_are_written() {
-        for text in [
-            "a/acme/calls/coverage",
-            "a/acme.90211/calls/ledger/2026-03-02T10",
-            "a/acme/calls/ledger/2026-03-02T10/3",
-        ] {
+        for text in
+            ["a/acme/calls/coverage", "a/acme.90211/calls/ledger/2026-03-02T10", "a/acme/calls/ledger/2026-03-02T10/3"]
+        {
             assert_eq!(StateKey::parse(text).map(|key| key.to_string()).as_deref(), Some(text));
         }
-        for text in ["owner/callfeed", "a/acme", "a/acme/calls", "a/acme/calls/other", "a/acme/calls/ledger/2026-03-02T24"] {
+        for text in
+            ["owner/callfeed", "a/acme", "a/acme/calls", "a/acme/calls/other", "a/acme/calls/ledger/2026-03-02T24"]
+        {
             assert_eq!(StateKey::parse(text), None, "{text}");
         }
     }

@@ -21,11 +21,16 @@ pub struct Problem {
 }
 
 impl Problems {
-    /// Sorts by place and drops what was found twice; `Ok` when there is nothing.
-    pub fn from_found(mut found: Vec<Problem>) -> Result<(), Self> {
-        found.sort();
-        found.dedup();
-        if found.is_empty() { Ok(()) } else { Err(Self(found)) }
+    /// Sorts by place and drops what was found twice.
+    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+        problems.sort();
+        problems.dedup();
+        Self(problems)
+    }
+
+    /// One problem of the file as a whole.
+    pub(super) fn of_whole(message: impl Into<String>) -> Self {
+        Self(vec![Problem { line: None, column: None, path: String::new(), message: message.into(), file: None }])
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
@@ -38,6 +43,14 @@ impl Problems {
             problem.file = Some(file.to_owned());
         }
         self
+    }
+}
+
+impl Problem {
+    /// Whether this is about the same key as the other, or one below it.
+    pub(super) fn is_within(&self, other: &Problem) -> bool {
+        let rest = self.path.strip_prefix(&other.path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 }
 

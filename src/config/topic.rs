@@ -34,6 +34,13 @@ impl TopicTemplate {
     }
 }
 
+/// The default of `topics.calls`.
+impl Default for TopicTemplate {
+    fn default() -> Self {
+        Self("callfeed.calls".to_owned())
+    }
+}
+
 impl fmt::Display for TopicTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -3,8 +3,8 @@
 //! A magic byte 0, the schema's id in the registry as four bytes, then the datum. Values are written straight from
 //! the struct, without a tree in between.
 
-use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::Schema;
+use apache_avro::writer::datum::GenericDatumWriter;
 use serde::Serialize;
 
 const MAGIC: u8 = 0;

@@ -151,7 +151,7 @@ impl Client {
             for row in page.rows::<Value>() {
                 n_rows += 1;
                 let malformed = Malformed::WrongData { expected: "rows with `id` and `name`" };
-                let item = row.ok().and_then(|row| integer(&row["id"]).zip(decode(&row)));
+                let item = row.decoded.ok().and_then(|row| integer(&row["id"]).zip(decode(&row)));
                 let call = Call { method, user_id, params: &params };
                 let (id, item) = item.ok_or_else(|| self.malformed(&call, malformed))?;
                 if known.insert(id) {

@@ -92,7 +92,8 @@ mod tests {
 
         let stepped = rows(array);
 
-        let good: Vec<i64> = stepped.iter().filter_map(|row| row.decoded.as_ref().ok()).map(|person| person.id).collect();
+        let good: Vec<i64> =
+            stepped.iter().filter_map(|row| row.decoded.as_ref().ok()).map(|person| person.id).collect();
         let bad: Vec<&str> = stepped.iter().filter(|row| row.decoded.is_err()).map(|row| row.raw).collect();
         assert_eq!(good, [1, 2]);
         assert_eq!(bad, [r#"{"id":"x, ]}","name":[{"a":"]"}]}"#, "7", r#""text""#, "null", "[1,[2]]"]);
@@ -113,7 +114,8 @@ mod tests {
     fn broken_escapes_and_huge_numbers_are_bad_rows() {
         let array = r#"[{"id":1,"name":"\ud800"},{"id":1e999},{"id":123456789012345678901234567890},{"id":5}]"#;
 
-        let outcome: Vec<Option<i64>> = rows(array).iter().map(|row| row.decoded.as_ref().ok().map(|person| person.id)).collect();
+        let outcome: Vec<Option<i64>> =
+            rows(array).iter().map(|row| row.decoded.as_ref().ok().map(|person| person.id)).collect();
 
         assert_eq!(outcome, [None, None, None, Some(5)]);
     }

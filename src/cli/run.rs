@@ -1,0 +1,93 @@
+//! `callfeed run`: the service, or with `--once` one round of it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigFile, DONE, FAILED};
+use crate::logging;
+use crate::service::{self, Options, Run};
+
+/// Read the accounts and publish their calls until stopped
+///
+/// SIGTERM and SIGINT finish the batch in hand and exit 0.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: callfeed run --config callfeed.yaml\nFrom cron: callfeed run --config callfeed.yaml --once --timeout 10m"
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    config: ConfigFile,
+
+    /// Read everything that is due up to now, publish it, and exit
+    #[arg(long)]
+    once: bool,
+
+    /// With --once: give up after this long and exit 1
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let config = match arguments.config.load() {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    logging::start(&config.log);
+    let stop = CancellationToken::new();
+    if let Err(error) = stop_on_signals(stop.clone()) {
+        tracing::error!(%error, "signals cannot be received");
+        return ExitCode::from(FAILED);
+    }
+    let run = if arguments.once { Run::Once } else { Run::Forever };
+    let options = Options { run, manage_topics: true };
+    let service = service::run(&config, &options, stop.clone());
+    let outcome = match run {
+        Run::Forever => service.await,
+        Run::Once => match within(arguments.timeout, service, stop).await {
+            Some(outcome) => outcome,
+            None => {
+                let timeout = humantime::format_duration(arguments.timeout);
+                tracing::error!(%timeout, "not all that is due could be read in time; what was published is kept");
+                return ExitCode::from(FAILED);
+            }
+        },
+    };
+    match outcome {
+        Ok(()) => ExitCode::from(DONE),
+        Err(error) => {
+            tracing::error!(%error, "callfeed stops");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// The outcome, or none when time ran out and the service was told to stop.
+async fn within<T>(timeout: Duration, work: impl Future<Output = T>, stop: CancellationToken) -> Option<T> {
+    tokio::pin!(work);
+    match tokio::time::timeout(timeout, &mut work).await {
+        Ok(outcome) => Some(outcome),
+        Err(_) => {
+            stop.cancel();
+            work.await;
+            None
+        }
+    }
+}
+
+/// The first signal asks for an orderly stop. SIGHUP is left for reloading the configuration.
+fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "stopping");
+        stop.cancel();
+    });
+    Ok(())
+}
