@@ -17,5 +17,6 @@ pub mod service;
 pub mod state;
 pub mod status;
 pub mod store;
+pub mod simulator;
 pub mod stream;
 pub mod wiring;

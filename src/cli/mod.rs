@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod run;
+mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Simulate(simulate::SimulateArgs),
 }
 
 /// The configuration file, for every command that needs one.
@@ -52,5 +54,6 @@ impl ConfigFile {
 pub async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run::run(arguments).await,
+        Command::Simulate(arguments) => simulate::run(arguments).await,
     }
 }

@@ -2,4 +2,5 @@
 //! `make test` starts the servers and runs this; the harness is in [`support`].
 
 mod servers;
+mod simulator;
 mod support;
