@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::clock::Clock;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::time::Instant;
 
@@ -229,9 +229,8 @@ impl Reading {
     }
 }
 
-/// The present moment, for ages on the board.
-pub fn now() -> Instant {
-    Instant::from_unix_seconds(Timestamp::now().as_second())
+fn now() -> Instant {
+    Clock::running().now()
 }
 
 /// A new reason is worth a line only while a person has to act on it: the reason of a limit names a new time each time.

@@ -25,8 +25,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::status::{self, AccountStatus, StatusBoard};
+use crate::status::{AccountStatus, StatusBoard};
 
 /// The bounds of the port.
 const LIMITS: Limits =
@@ -190,16 +191,16 @@ async fn ready(State(shown): State<Shown>) -> Response {
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
-    let text = shown.metrics.encode(&shown.board.snapshot(status::now()));
+    let text = shown.metrics.encode(&shown.board.snapshot(Clock::running().now()));
     ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response()
 }
 
 async fn accounts(State(shown): State<Shown>) -> Json<Accounts> {
-    Json(Accounts { accounts: shown.board.snapshot(status::now()) })
+    Json(Accounts { accounts: shown.board.snapshot(Clock::running().now()) })
 }
 
 async fn account(State(shown): State<Shown>, Path(name): Path<String>) -> Response {
-    match shown.board.find(&name, status::now()) {
+    match shown.board.find(&name, Clock::running().now()) {
         Some(account) => Json(account).into_response(),
         None => not_found(format!("no account is named `{name}`; /api/v1/accounts lists those there are")),
     }
