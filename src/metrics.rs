@@ -87,13 +87,13 @@ impl Metrics {
 
     pub fn event_published(&self, account: &AccountId, stream: &'static str, event: EventType, n: u64) {
         self.0.remember(stream);
-        let labels = EventLabels { account: Account(account.clone()), stream, r#type: event.as_str() };
+        let labels = EventLabels { account: account.clone(), stream, r#type: event.as_str() };
         self.0.events_published.get_or_create(&labels).inc_by(n);
     }
 
     pub fn rows_read(&self, account: &AccountId, stream: &'static str, n: u64) {
         self.0.remember(stream);
-        self.0.rows_read.get_or_create(&StreamLabels { account: Account(account.clone()), stream }).inc_by(n);
+        self.0.rows_read.get_or_create(&StreamLabels { account: account.clone(), stream }).inc_by(n);
     }
 
     pub fn row_filtered(&self, reason: LeftOut, n: u64) {
@@ -112,7 +112,7 @@ impl Metrics {
     }
 
     pub fn points_remaining(&self, account: &AccountId, window: PointsWindow, points: u64) {
-        let labels = PointsLabels { account: Account(account.clone()), window: window.as_str() };
+        let labels = PointsLabels { account: account.clone(), window: window.as_str() };
         self.0.points_remaining.get_or_create(&labels).set(i64::try_from(points).unwrap_or(i64::MAX));
     }
 
@@ -130,14 +130,17 @@ impl Metrics {
 
     /// Takes an account out of the metrics: it was removed, or another replica owns it now.
     pub fn forget_account(&self, account: &AccountId) {
-        let account = || Account(account.clone());
         for window in PointsWindow::ALL {
-            self.0.points_remaining.remove(&PointsLabels { account: account(), window: window.as_str() });
+            self.0.points_remaining.remove(&PointsLabels { account: account.clone(), window: window.as_str() });
         }
         for stream in self.0.known_streams() {
-            self.0.rows_read.remove(&StreamLabels { account: account(), stream });
+            self.0.rows_read.remove(&StreamLabels { account: account.clone(), stream });
             for event in EventType::ALL {
-                self.0.events_published.remove(&EventLabels { account: account(), stream, r#type: event.as_str() });
+                self.0.events_published.remove(&EventLabels {
+                    account: account.clone(),
+                    stream,
+                    r#type: event.as_str(),
+                });
             }
         }
     }
@@ -190,7 +193,7 @@ fn of_accounts(accounts: &[AccountStatus]) -> Registry {
     let status: Family<StatusLabels, Gauge> =
         registered(&mut registry, "account_status", "1 for the status that the account has, 0 for the others");
     for account in accounts {
-        let label = || Account(account.account.clone());
+        let label = || account.account.clone();
         for state in State::ALL {
             let labels = StatusLabels { account: label(), status: state.as_str() };
             status.get_or_create(&labels).set(i64::from(state == account.status));
@@ -229,38 +232,34 @@ fn timed<const N: usize>(registry: &mut Registry, name: &str, help: &str, bucket
     histogram
 }
 
-/// An account as a label, without copying its name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Account(AccountId);
-
-impl EncodeLabelValue for Account {
+impl EncodeLabelValue for AccountId {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        self.0.as_str().encode(encoder)
+        self.as_str().encode(encoder)
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabels {
-    account: Account,
+    account: AccountId,
     stream: &'static str,
     r#type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabels {
-    account: Account,
+    account: AccountId,
     stream: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabels {
-    account: Account,
+    account: AccountId,
     status: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PointsLabels {
-    account: Account,
+    account: AccountId,
     window: &'static str,
 }
 
@@ -283,4 +282,160 @@ struct StageLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
     kind: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::call::Service;
+    use crate::domain::time::Instant;
+    use crate::status::{StatusBoard, Why};
+
+    const CALLS: &str = "calls";
+
+    fn account(name: &str) -> AccountId {
+        AccountId::new(name)
+    }
+
+    /// Every metric moved once.
+    fn used() -> Metrics {
+        let metrics = Metrics::new();
+        metrics.event_published(&account("acme"), CALLS, EventType::Created, 3);
+        metrics.rows_read(&account("acme"), CALLS, 5);
+        metrics.row_filtered(LeftOut::StaticChannel, 2);
+        metrics.dead_letter("decode", 1);
+        metrics.api_request("get.calls_report", "ok", Duration::from_millis(300));
+        metrics.points_remaining(&account("acme"), PointsWindow::Day, 2960);
+        metrics.transaction(Duration::from_millis(20));
+        metrics.kafka_error("transport");
+        metrics.owned_partitions(12);
+        metrics
+    }
+
+    fn at(seconds: i64) -> Instant {
+        Instant::from_unix_seconds(seconds)
+    }
+
+    fn board() -> StatusBoard {
+        let board = StatusBoard::default();
+        board.register(&account("acme"), Service::Uis);
+        board.set(&account("acme"), State::Live, Why::NOTHING);
+        board.note_progress(&account("acme"), CALLS, at(1000));
+        board
+    }
+
+    fn assert_lines(text: &str, expected: &[&str]) {
+        for line in expected {
+            assert!(text.lines().any(|found| found == *line), "`{line}` is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn each_metric_has_the_name_and_labels_of_the_contract() {
+        let board = board();
+        board.note_live_read(&account("acme"), CALLS, at(1050));
+        let text = used().encode(&board.snapshot(at(1060)));
+        let build = format!("callfeed_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert_lines(
+            &text,
+            &[
+                &build,
+                "callfeed_events_published_total{account=\"acme\",stream=\"calls\",type=\"CREATED\"} 3",
+                "callfeed_rows_read_total{account=\"acme\",stream=\"calls\"} 5",
+                "callfeed_rows_filtered_total{reason=\"static_channel\"} 2",
+                "callfeed_dead_letters_total{stage=\"decode\"} 1",
+                "callfeed_api_requests_total{method=\"get.calls_report\",outcome=\"ok\"} 1",
+                "callfeed_api_request_seconds_bucket{le=\"0.25\"} 0",
+                "callfeed_api_request_seconds_bucket{le=\"0.5\"} 1",
+                "callfeed_api_request_seconds_count 1",
+                "callfeed_points_remaining{account=\"acme\",window=\"day\"} 2960",
+                "callfeed_transaction_seconds_bucket{le=\"0.01\"} 0",
+                "callfeed_transaction_seconds_bucket{le=\"0.025\"} 1",
+                "callfeed_owned_partitions 12",
+                "callfeed_kafka_errors_total{kind=\"transport\"} 1",
+                "callfeed_frontier_lag_seconds{account=\"acme\",stream=\"calls\"} 60",
+                "callfeed_freshness_seconds{account=\"acme\",stream=\"calls\"} 10",
+                "callfeed_account_status{account=\"acme\",status=\"live\"} 1",
+                "callfeed_account_status{account=\"acme\",status=\"blocked\"} 0",
+            ],
+        );
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn each_metric_is_declared_once_with_help_and_durations_with_their_unit() {
+        let board = board();
+        board.note_live_read(&account("acme"), CALLS, at(1050));
+        let text = used().encode(&board.snapshot(at(1060)));
+        let mut declared: BTreeMap<&str, usize> = BTreeMap::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let (name, help) = line.split_once(' ').unwrap();
+            assert!(help.len() > 20, "the help of {name} says too little: {help}");
+            *declared.entry(name).or_default() += 1;
+        }
+        assert_eq!(declared.len(), 14, "{declared:?}");
+        assert!(declared.values().all(|times| *times == 1), "{declared:?}");
+        for name in declared.keys().filter(|name| name.ends_with("_seconds")) {
+            assert_lines(&text, &[&format!("# UNIT {name} seconds")]);
+        }
+    }
+
+    #[test]
+    fn ages_grow_between_polls() {
+        let (metrics, board) = (used(), board());
+        let lag = |now| {
+            let text = metrics.encode(&board.snapshot(at(now)));
+            let line = text.lines().find(|line| line.starts_with("callfeed_frontier_lag_seconds{")).unwrap();
+            line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap()
+        };
+        assert_eq!((lag(1000), lag(1030), lag(5000)), (0, 30, 4000));
+    }
+
+    #[test]
+    fn an_age_that_is_not_known_has_no_sample() {
+        let text = used().encode(&board().snapshot(at(1060)));
+        assert!(!text.contains("callfeed_freshness_seconds{"), "{text}");
+    }
+
+    #[test]
+    fn an_account_has_one_status_of_six() {
+        let text = Metrics::new().encode(&board().snapshot(at(1060)));
+        let samples: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("callfeed_account_status{account=\"acme\"")).collect();
+        assert_eq!(samples.len(), State::ALL.len(), "{samples:?}");
+        assert_eq!(samples.iter().filter(|line| line.ends_with(" 1")).count(), 1, "{samples:?}");
+    }
+
+    #[test]
+    fn what_alerts_watch_begins_at_zero() {
+        let text = Metrics::new().encode(&[]);
+        for stage in DEAD_LETTER_STAGES {
+            assert_lines(&text, &[&format!("callfeed_dead_letters_total{{stage=\"{stage}\"}} 0")]);
+        }
+        for reason in LeftOut::ALL {
+            assert_lines(&text, &[&format!("callfeed_rows_filtered_total{{reason=\"{reason}\"}} 0")]);
+        }
+    }
+
+    #[test]
+    fn a_forgotten_account_leaves_nothing_and_takes_nothing_from_others() {
+        let metrics = used();
+        metrics.event_published(&account("acme"), CALLS, EventType::Withdrawn, 1);
+        metrics.rows_read(&account("acme"), "chats", 1);
+        metrics.rows_read(&account("other"), CALLS, 7);
+        metrics.forget_account(&account("acme"));
+        let text = metrics.encode(&[]);
+        assert!(!text.contains("acme"), "{text}");
+        assert_lines(&text, &["callfeed_rows_read_total{account=\"other\",stream=\"calls\"} 7"]);
+    }
+
+    #[test]
+    fn a_number_too_large_for_a_gauge_stays_at_its_end() {
+        let metrics = Metrics::new();
+        metrics.points_remaining(&account("acme"), PointsWindow::Minute, u64::MAX);
+        let line = format!("callfeed_points_remaining{{account=\"acme\",window=\"minute\"}} {}", i64::MAX);
+        assert_lines(&metrics.encode(&[]), &[&line]);
+    }
 }
