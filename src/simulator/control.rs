@@ -65,6 +65,13 @@ impl Simulator {
         self.api.clock.now()
     }
 
+    /// When the last thing happens that is planned for the account's calls so far; after that, and without live calls,
+    /// its truth stays as it is.
+    pub fn settles_at(&self, account: &str) -> Option<Timestamp> {
+        let worlds = self.api.worlds_named(account)?;
+        worlds.into_iter().filter_map(|world| lock(world).settles_at()).max()
+    }
+
     /// The requests so far (the last 100 000).
     pub fn requests(&self) -> Vec<RequestRecord> {
         lock(&self.api.journal).requests()

@@ -202,7 +202,7 @@ impl<'a> Portrait<'a> {
     fn paint_visitor(&mut self, domain: &str) {
         let visits = 1 + self.lot.u64(0..4) * u64::from(self.lot.bool());
         let region = REGIONS[self.lot.usize(..REGIONS.len())].1;
-        let visitor = 880_000_000 + self.lot.i64(..100_000_000);
+        let visitor = 880_000_000 + self.lot.i64(0..100_000_000);
         self.set("communication_number", 1);
         self.set("communication_page_url", format!("https://{domain}/catalog/"));
         self.set("visitor_id", visitor);

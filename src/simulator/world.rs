@@ -151,6 +151,13 @@ impl World {
         }
     }
 
+    /// When the last thing happens that is planned for the calls so far.
+    pub fn settles_at(&self) -> Option<Timestamp> {
+        let appear = self.calls.iter().filter_map(|call| call.visible_at);
+        let change = self.calls.iter().filter_map(|call| Some(call.changes.last()?.at));
+        appear.chain(change).max()
+    }
+
     /// Adds a call given column by column. Without `id` it gets the next one, without `start_time` it starts now,
     /// without `finish_time` it lasted a minute (`null`: it goes on). Times that cannot be read stay as they are, and the
     /// call counts as one of now.
