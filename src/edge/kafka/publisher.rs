@@ -59,9 +59,10 @@ pub enum PublishError {
     /// step was published.
     #[error("{} of the records in the step are larger than their topic takes", records.len())]
     TooLarge { records: Vec<usize> },
-    /// The broker refuses records for this topic, and will until somebody acts. Nothing of the step was published.
-    #[error("kafka refuses records for topic `{topic}`: {reason}")]
-    Refused { topic: Arc<str>, reason: String },
+    /// Kafka refuses records of this step (a missing topic, a missing right), and will until somebody acts. Nothing
+    /// of the step was published.
+    #[error("kafka refuses to take the records: {reason}; see `callfeed check`")]
+    Refused { reason: String },
     /// The publisher was shut down. The step may be committed or not.
     #[error("the publisher has stopped")]
     Stopped,
@@ -140,7 +141,7 @@ impl Publisher {
 
     /// A step larger than all the room there is takes all of it.
     async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, PublishError> {
-        let kib = bytes.div_ceil(1024).min(ROOM_KIB);
+        let kib = bytes.div_ceil(1024).clamp(1, ROOM_KIB);
         let kib = u32::try_from(kib).unwrap_or(u32::MAX);
         self.room.clone().acquire_many_owned(kib).await.map_err(|_| self.end.cause())
     }
