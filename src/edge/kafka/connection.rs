@@ -97,7 +97,8 @@ impl Connection {
         config.extend(owned.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         config.set("bootstrap.servers", &self.bootstrap_servers).set("client.id", &self.client_id);
         // librdkafka filters by this before a line reaches `ClientLog`, and tracing by its own level after.
-        config.set_log_level(RDKafkaLogLevel::Info);
+        let wants_debug = config.get("debug").is_some();
+        config.set_log_level(if wants_debug { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         config
     }
 }

@@ -59,9 +59,10 @@ pub enum PublishError {
     /// step was published.
     #[error("{} of the records in the step are larger than their topic takes", records.len())]
     TooLarge { records: Vec<usize> },
-    /// The broker refuses records for this topic, and will until somebody acts. Nothing of the step was published.
-    #[error("kafka refuses records for topic `{topic}`: {reason}")]
-    Refused { topic: Arc<str>, reason: String },
+    /// Kafka refuses records of this step (a missing topic, a missing right), and will until somebody acts. Nothing
+    /// of the step was published.
+    #[error("kafka refuses to take the records: {reason}; see `callfeed check`")]
+    Refused { reason: String },
     /// The publisher was shut down. The step may be committed or not.
     #[error("the publisher has stopped")]
     Stopped,
@@ -140,7 +141,7 @@ impl Publisher {
 
     /// A step larger than all the room there is takes all of it.
     async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, PublishError> {
-        let kib = bytes.div_ceil(1024).min(ROOM_KIB);
+        let kib = bytes.div_ceil(1024).clamp(1, ROOM_KIB);
         let kib = u32::try_from(kib).unwrap_or(u32::MAX);
         self.room.clone().acquire_many_owned(kib).await.map_err(|_| self.end.cause())
     }
@@ -201,5 +202,70 @@ impl Drop for Ending {
     fn drop(&mut self) {
         self.room.close();
         self.end.reached.close();
+    }
+}
+
+/// Against librdkafka's in-process cluster, which `callfeed demo` runs on. What real brokers do is tested in `tests/it`.
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::edge::kafka::StateTopic;
+
+    #[tokio::test]
+    async fn what_is_published_to_the_in_process_cluster_is_restored() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("state", 2, 1).unwrap();
+        let settings = settings(cluster.bootstrap_servers());
+        let publisher = Publisher::start(settings.clone()).await.unwrap();
+        let (one, two) = (vec![record("acme", "1"), record("other", "1")], vec![record("acme", "2")]);
+
+        publisher.publish(one).await.map(drop).unwrap();
+        publisher.publish(two).await.map(drop).unwrap();
+        publisher.shut_down(Duration::from_secs(10)).await;
+
+        assert_eq!(publisher.publish(Vec::new()).await.map(drop), Err(PublishError::Stopped));
+        let state = StateTopic {
+            connection: settings.connection,
+            group_id: settings.group_id,
+            topic: "state".into(),
+            partitions: 2,
+        };
+        let restored = state.restore(&state.all_partitions(), Duration::from_secs(30), |_| {}).await.unwrap();
+        let expected = [("acme".to_owned(), b"2".to_vec()), ("other".to_owned(), b"1".to_vec())];
+        assert_eq!(restored, expected.into_iter().collect());
+    }
+
+    fn settings(bootstrap_servers: String) -> PublisherSettings {
+        let connection = Connection {
+            bootstrap_servers,
+            client_id: "test".to_owned(),
+            producer_properties: BTreeMap::new(),
+            consumer_properties: BTreeMap::new(),
+        };
+        PublisherSettings {
+            connection,
+            group_id: "group".to_owned(),
+            instance_id: "instance".to_owned(),
+            state_topic: "state".to_owned(),
+            commit_interval: Duration::from_millis(10),
+            commit_max_events: 100,
+            max_batch_bytes: 100_000,
+            observer: Arc::new(|_| {}),
+        }
+    }
+
+    fn record(key: &str, value: &str) -> Record {
+        Record {
+            topic: "state".into(),
+            partition: None,
+            key: Some(key.into()),
+            value: Some(value.into()),
+            headers: Vec::new(),
+            timestamp_ms: None,
+        }
     }
 }

@@ -34,11 +34,17 @@ const SLICE: Duration = Duration::from_millis(500);
 /// While delivery reports are waited for. Short, as polling always lasts to its end.
 const POLL: Duration = Duration::from_millis(2);
 
+/// How long records that are on their way may take to come back when a transaction has failed.
+const PURGE: Duration = Duration::from_secs(2);
+
+/// Of the time that a request to stop leaves, this much is kept for an abort.
+pub(super) const LAST_MOMENT: Duration = Duration::from_secs(2);
+
 /// What to do about an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Abort the transaction, then send it again.
-    Abort(String),
+    /// Abort the transaction, then send it again. With `refused`, something in it will fail again.
+    Abort { reason: String, refused: bool },
     /// Another producer has taken the place of this one, or the broker has ended an overdue transaction.
     Fenced,
     /// This producer cannot go on, and what became of its transaction is not known.
@@ -171,9 +177,9 @@ impl TransactionalProducer {
             return Err(fatal(code, reason));
         }
         if self.producer.context().has_failures() {
-            return Err(Trouble::Abort("a record was not delivered".to_owned()));
+            return Err(self.why_aborted());
         }
-        if self.stop.is_due(Duration::from_secs(2)) {
+        if self.stop.is_due(LAST_MOMENT) {
             return Err(Trouble::OutOfTime);
         }
         Ok(())
@@ -212,10 +218,26 @@ impl TransactionalProducer {
             return fatal(code, reason);
         }
         match error {
-            KafkaError::Transaction(cause) if cause.txn_requires_abort() => Trouble::Abort(error.to_string()),
-            // The transaction is in a state that takes no more records: a failed record has asked for its end.
-            KafkaError::MessageProduction(_) => Trouble::Abort(error.to_string()),
+            KafkaError::Transaction(cause) if cause.txn_requires_abort() => {
+                Trouble::Abort { reason: cause.to_string(), refused: is_refusal(cause.code()) }
+            }
+            // The transaction takes no more records: one before has failed.
+            KafkaError::MessageProduction(_) => self.why_aborted(),
             _ => Trouble::Broken(error.to_string()),
+        }
+    }
+
+    /// librdkafka purges all records when one has failed, and tells the cause only to who asks for the commit.
+    fn why_aborted(&self) -> Trouble {
+        let started = Instant::now();
+        while self.producer.in_flight_count() > 0 && started.elapsed() < PURGE {
+            self.poll();
+        }
+        match self.producer.commit_transaction(Duration::ZERO) {
+            Err(KafkaError::Transaction(cause)) if cause.txn_requires_abort() => {
+                Trouble::Abort { reason: cause.to_string(), refused: is_refusal(cause.code()) }
+            }
+            _ => Trouble::Abort { reason: "a record was not delivered".to_owned(), refused: false },
         }
     }
 

@@ -25,7 +25,7 @@ use super::observer::KafkaEvent;
 use super::owner::Owner;
 use super::publisher::{Acknowledged, Ending, PublishError, PublisherSettings, StartError, Step};
 use super::stop::Stop;
-use super::transaction::{InitialiseError, SendError, TransactionalProducer, Trouble, is_refusal};
+use super::transaction::{InitialiseError, LAST_MOMENT, SendError, TransactionalProducer, Trouble, is_refusal};
 
 /// A transaction is closed when it holds so many bytes: half of what may be in flight, so that the other half can
 /// gather while it commits.
@@ -55,7 +55,7 @@ pub(super) fn spawn(
         Ok(worker) => {
             // Whoever started it may have gone; the worker then finds its inbox closed.
             let _ = started.send(Ok(()));
-            ending.because(worker.work());
+            worker.work(&ending);
         }
         Err(error) => drop(started.send(Err(error))),
     };
@@ -76,6 +76,13 @@ struct Worker {
     in_hand: Vec<InHand>,
 }
 
+/// Whether more steps may join a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Open,
+    Closed,
+}
+
 /// A step in the open transaction.
 struct InHand {
     step: Step,
@@ -94,8 +101,8 @@ impl Worker {
         Ok(Self { settings, inbox, stop, producer, owner, owner_offset, in_hand: Vec::new() })
     }
 
-    /// Works until the end, and says why it ended.
-    fn work(mut self) -> PublishError {
+    /// Works until the end, and says why it ended before it closes its inbox.
+    fn work(mut self, ending: &Ending) {
         let end = loop {
             if self.stop.is_requested() {
                 break PublishError::Stopped;
@@ -103,7 +110,7 @@ impl Worker {
             match self.inbox.recv_timeout(IDLE) {
                 Ok(step) => {
                     self.take(step);
-                    if let Err(end) = self.commit_group() {
+                    if let Err(end) = self.commit_group(Group::Open) {
                         break end;
                     }
                 }
@@ -111,51 +118,73 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => break PublishError::Stopped,
             }
         };
-        let waiting: Vec<Step> = self.inbox.try_iter().collect();
+        ending.because(end.clone());
         self.answer_all(&end);
-        waiting.into_iter().for_each(|step| step.answer(Err(end.clone())));
-        end
+        self.inbox.try_iter().for_each(|step| step.answer(Err(end.clone())));
     }
 
     fn take(&mut self, step: Step) {
         self.in_hand.push(InHand { step, first: 0, fault: None });
     }
 
-    /// Brings the steps in hand, and those that come meanwhile, to their answers. `Err` is the end of the worker.
-    fn commit_group(&mut self) -> Result<(), PublishError> {
+    /// Brings the steps in hand, and those that join meanwhile, to their answers. `Err` is the end of the worker.
+    fn commit_group(&mut self, group: Group) -> Result<(), PublishError> {
         let mut backoff = BACKOFF;
         while !self.in_hand.is_empty() {
-            match self.transact() {
+            match self.transact(group) {
                 Ok(()) => return Ok(()),
-                Err(Trouble::Abort(reason)) => {
+                Err(Trouble::Abort { reason, refused }) => {
                     tracing::warn!(%reason, steps = self.in_hand.len(), "kafka transaction aborted, trying again");
                     self.observe_failure("aborted");
                     if let Err(trouble) = self.producer.abort() {
                         self.recover(trouble)?;
-                        continue;
-                    }
-                    if !self.answer_faulty() {
+                    } else if self.answer_faulty() {
+                        // The others need not wait for what was wrong with these.
+                    } else if refused {
+                        return self.single_out(&reason);
+                    } else {
                         self.stop.sleep(backoff.mul_f64(0.5 + fastrand::f64()));
                         backoff = (backoff * 2).min(MAX_BACKOFF);
                     }
                 }
                 Err(trouble) => self.recover(trouble)?,
             }
-            if self.stop.is_due(Duration::from_secs(2)) {
+            if self.stop.is_due(LAST_MOMENT) {
                 return Err(PublishError::Stopped);
             }
         }
         Ok(())
     }
 
+    /// Kafka has refused a transaction without saying which step is to blame: each gets one of its own, so that one
+    /// account's fault is not that of all.
+    fn single_out(&mut self, reason: &str) -> Result<(), PublishError> {
+        if self.in_hand.len() == 1 {
+            self.observe_failure("refused");
+            self.answer_all(&PublishError::Refused { reason: reason.to_owned() });
+            return Ok(());
+        }
+        let mut suspects = std::mem::take(&mut self.in_hand).into_iter();
+        while let Some(suspect) = suspects.next() {
+            self.in_hand.push(suspect);
+            if let Err(end) = self.commit_group(Group::Closed) {
+                self.in_hand.extend(suspects);
+                return Err(end);
+            }
+        }
+        Ok(())
+    }
+
     /// One transaction, from its beginning to the answers of its steps.
-    fn transact(&mut self) -> Result<(), Trouble> {
+    fn transact(&mut self, group: Group) -> Result<(), Trouble> {
         let opened = Instant::now();
         self.producer.begin()?;
         for index in 0..self.in_hand.len() {
             self.send(index)?;
         }
-        self.collect(opened)?;
+        if group == Group::Open {
+            self.collect(opened)?;
+        }
         self.producer.commit()?;
         let (steps, records) = (self.in_hand.len(), self.producer.sent());
         (self.settings.observer)(KafkaEvent::Committed { steps, records, took: opened.elapsed() });
@@ -198,13 +227,11 @@ impl Worker {
                 Ok(()) => continue,
                 Err(SendError::Trouble(trouble)) => return Err(trouble),
                 Err(SendError::TooLarge) => PublishError::TooLarge { records: vec![position] },
-                Err(SendError::Refused(code)) => {
-                    PublishError::Refused { topic: record.topic.clone(), reason: code.to_string() }
-                }
+                Err(SendError::Refused(code)) => refused_record(&record.topic, code),
             };
             let reason = fault.to_string();
             in_hand.fault = Some(fault);
-            return Err(Trouble::Abort(reason));
+            return Err(Trouble::Abort { reason, refused: true });
         }
         Ok(())
     }
@@ -249,7 +276,7 @@ impl Worker {
             return Some(PublishError::TooLarge { records: too_large });
         }
         let (position, code) = failures.into_iter().find(|(_, code)| is_refusal(*code) || is_too_large(*code))?;
-        Some(PublishError::Refused { topic: records[position].topic.clone(), reason: code.to_string() })
+        Some(refused_record(&records[position].topic, code))
     }
 
     /// What became of the transaction is unknown, or the producer is of no more use: a new producer resolves what is
@@ -266,7 +293,7 @@ impl Worker {
                 self.observe_failure("fenced");
                 NEWCOMER
             }
-            Trouble::Abort(reason) | Trouble::Broken(reason) => {
+            Trouble::Abort { reason, .. } | Trouble::Broken(reason) => {
                 tracing::warn!(%reason, "kafka producer broken, starting a new one");
                 Duration::ZERO
             }
@@ -328,7 +355,8 @@ fn write_owner(
     let unreachable = |reason: String| StartError::Unreachable(settings.connection.unreachable(reason));
     let failed = |trouble| match trouble {
         Trouble::Fenced => StartError::Contended,
-        Trouble::Abort(reason) | Trouble::Broken(reason) => unreachable(reason),
+        Trouble::Abort { reason, refused: true } => refused(settings, reason),
+        Trouble::Abort { reason, .. } | Trouble::Broken(reason) => unreachable(reason),
         Trouble::OutOfTime => unreachable("stopped while starting".to_owned()),
     };
     producer.begin().map_err(failed)?;
@@ -339,6 +367,10 @@ fn write_owner(
     })?;
     producer.commit().map_err(failed)?;
     producer.last_offset().ok_or_else(|| unreachable("the owner record has no offset".to_owned()))
+}
+
+fn refused_record(topic: &str, code: RDKafkaErrorCode) -> PublishError {
+    PublishError::Refused { reason: format!("topic `{topic}`: {code}") }
 }
 
 fn start_error(settings: &PublisherSettings, error: InitialiseError) -> StartError {
