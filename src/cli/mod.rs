@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub mod config_schema;
 mod run;
 mod simulate;
 

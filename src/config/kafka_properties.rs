@@ -26,7 +26,7 @@ const OWNED: [Owned; 46] = [
     owned("metadata.broker.list", "set `kafka.bootstrap_servers`"),
     owned("group.id", "set `kafka.group_id`"),
     owned("group.instance.id", "set `kafka.instance_id`"),
-    owned("client.id", "callfeed sets it to `kafka.group_id` and `kafka.instance_id`"),
+    owned("client.id", "callfeed sets it: it tells the replicas apart"),
     owned("transactional.id", EXACTLY_ONCE),
     owned("enable.idempotence", EXACTLY_ONCE),
     owned("enable.gapless.guarantee", EXACTLY_ONCE),

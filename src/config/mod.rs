@@ -73,7 +73,10 @@ fn parse_both(text: &str, env: Env<'_>) -> Result<(Config, RawConfig), Problems>
     if !matches!(tree.data, tree::Data::Map(_)) {
         return Err(Problems::of_whole(format!("expected a mapping of keys, found {}", tree.data.kind())));
     }
-    defaults::merge(&mut tree);
+    if let Err(too_large) = defaults::merge(&mut tree) {
+        problems.push(too_large);
+        return Err(Problems::new(problems));
+    }
     let (raw, misfits) = read::read(&mut tree);
     let (config, broken) = check::check(&raw, &tree, env);
     problems.extend(with_consequences_left_out(misfits, broken));
@@ -86,3 +89,6 @@ fn with_consequences_left_out(misfits: Vec<Problem>, broken: Vec<Problem>) -> Ve
     let causes: Vec<Problem> = broken.into_iter().filter(|problem| !is_consequence(problem)).collect();
     misfits.into_iter().chain(causes).collect()
 }
+
+#[cfg(test)]
+mod tests;

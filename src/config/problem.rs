@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::tree::Place;
+
 /// All that is wrong with a configuration, in the order of the file. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
@@ -47,6 +49,17 @@ impl Problems {
 }
 
 impl Problem {
+    pub(super) fn at(place: &Place, message: String) -> Self {
+        let known = place.line > 0;
+        Self {
+            line: known.then_some(place.line),
+            column: known.then_some(place.column),
+            path: place.path.to_string(),
+            message,
+            file: None,
+        }
+    }
+
     /// Whether this is about the same key as the other, or one below it.
     pub(super) fn is_within(&self, other: &Problem) -> bool {
         let rest = self.path.strip_prefix(&other.path);

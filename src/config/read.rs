@@ -11,7 +11,7 @@ use deserr::{DeserializeError, ErrorKind, IntoValue, MergeWithError, Value, Valu
 use super::path::{Path, Step};
 use super::problem::Problem;
 use super::raw::RawConfig;
-use super::tree::{Data, Node};
+use super::tree::{Data, Node, Place};
 
 /// Everything that does not fit in one reading.
 #[derive(Debug, Default)]
@@ -72,15 +72,9 @@ pub fn read(tree: &mut Node) -> (RawConfig, Vec<Problem>) {
 /// A problem with the place where the value was written; for a key that is not there, the place of the one above.
 pub fn problem_at(tree: &Node, path: &Path, message: String) -> Problem {
     let (node, depth) = tree.nearest(&path.0);
-    let written = path.0[depth..].iter().fold(node.place.path.clone(), |path, step| path.then(step.clone()));
-    let known = node.place.line > 0;
-    Problem {
-        line: known.then_some(node.place.line),
-        column: known.then_some(node.place.column),
-        path: written.to_string(),
-        message,
-        file: None,
-    }
+    let Place { line, column, path: above } = node.place.clone();
+    let written = path.0[depth..].iter().fold(above, |path, step| path.then(step.clone()));
+    Problem::at(&Place { line, column, path: written }, message)
 }
 
 /// Takes out what does not fit, last first, so that taking from a list moves nothing still to be taken.

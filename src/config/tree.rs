@@ -17,7 +17,7 @@ use super::problem::Problem;
 const MAX_DEPTH: usize = 32;
 
 /// Enough for thousands of accounts; what a small file with aliases of aliases would exceed.
-const MAX_NODES: usize = 500_000;
+pub const MAX_NODES: usize = 200_000;
 
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -88,6 +88,16 @@ impl Node {
         }
     }
 
+    /// How many nodes there are, this one included.
+    pub fn size(&self) -> usize {
+        let below: usize = match &self.data {
+            Data::List(list) => list.iter().map(Node::size).sum(),
+            Data::Map(map) => map.values().map(Node::size).sum(),
+            Data::Null | Data::Bool(_) | Data::Integer(_) | Data::Float(_) | Data::Text(_) => 0,
+        };
+        1 + below
+    }
+
     /// Tells each node its own path.
     fn place_below(&mut self, path: Path) {
         match &mut self.data {
@@ -129,6 +139,7 @@ struct Builder {
     root: Option<Node>,
     /// The lists and maps around the next node, outermost first.
     open: Vec<Open>,
+    /// What an anchor names, and how many nodes lie below it.
     anchors: BTreeMap<usize, (Node, usize)>,
     nodes: usize,
     problems: Vec<Problem>,
@@ -174,7 +185,7 @@ impl Builder {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let data = self.scalar(text, style, tag.as_ref(), at);
-                self.add(node(data, at), anchor, 1)
+                self.add(node(data, at), anchor, 0)
             }
             Event::SequenceStart(anchor, tag) => self.open(Data::List(Vec::new()), anchor, tag.as_deref(), at),
             Event::MappingStart(anchor, tag) => self.open(Data::Map(BTreeMap::new()), anchor, tag.as_deref(), at),
@@ -182,13 +193,17 @@ impl Builder {
                 Some(done) => self.add(done.node, done.anchor, self.nodes - done.nodes_before),
                 None => Ok(()),
             },
-            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
-                Some((target, size)) => {
-                    self.count(size, at)?;
-                    self.add(target, 0, size)
-                }
-                None => Err(problem(at, "an alias stands within what it names")),
-            },
+            Event::Alias(anchor) => self.alias(anchor, at),
+        }
+    }
+
+    /// Puts what the anchor names here once more, paid for in full before it is copied.
+    fn alias(&mut self, anchor: usize, at: Marker) -> Result<(), Problem> {
+        let size = self.anchors.get(&anchor).map(|(_, size)| *size);
+        self.count(size.unwrap_or_default(), at)?;
+        match self.anchors.get(&anchor) {
+            Some((target, below)) => self.add(target.clone(), 0, *below),
+            None => Err(problem(at, "an alias stands within what it names")),
         }
     }
 
@@ -205,10 +220,10 @@ impl Builder {
     }
 
     /// Puts a finished node where it belongs: into the list or map around it, as its next key, or at the root.
-    fn add(&mut self, mut node: Node, anchor: usize, size: usize) -> Result<(), Problem> {
+    fn add(&mut self, mut node: Node, anchor: usize, below: usize) -> Result<(), Problem> {
         self.count(1, Marker::default())?;
         if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), size + 1));
+            self.anchors.insert(anchor, (node.clone(), below));
         }
         let Some(around) = self.open.last_mut() else {
             self.root = Some(node);
@@ -247,7 +262,6 @@ impl Builder {
     fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>, at: Marker) -> Data {
         if tag.is_some_and(|tag| !tag.is_yaml_core_schema()) {
             self.refuse_tag(at);
-            return Data::Null;
         }
         // YAML 1.2 reads `0123` as 123; whoever writes a leading zero means digits, not a number.
         let digits = style == ScalarStyle::Plain && is_zero_padded(&text);
@@ -259,7 +273,8 @@ impl Builder {
             Some(Scalar::FloatingPoint(value)) if value.is_finite() => Data::Float(value.into_inner()),
             Some(Scalar::FloatingPoint(_)) => {
                 self.problems.push(problem(at, "expected a finite number"));
-                Data::Null
+                // Harmless in its place: the problem is told already.
+                Data::Float(1.0)
             }
             Some(Scalar::String(value)) => Data::Text(value.into_owned()),
             None => {
@@ -321,14 +336,7 @@ fn line_and_column(at: Marker) -> (usize, usize) {
 
 fn problem(at: Marker, message: impl Into<String>) -> Problem {
     let (line, column) = line_and_column(at);
-    let known = line > 0;
-    Problem {
-        line: known.then_some(line),
-        column: known.then_some(column),
-        path: String::new(),
-        message: message.into(),
-        file: None,
-    }
+    Problem::at(&Place { line, column, path: Path::default() }, message.into())
 }
 
 fn syntax_problem(error: &ScanError) -> Problem {

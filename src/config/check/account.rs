@@ -31,7 +31,8 @@ pub(super) fn accounts(check: &mut Check<'_>, raw: &[RawAccount], at: &Path) -> 
     let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, name) in raw.iter().enumerate().filter_map(|(index, raw)| Some((index, raw.name.as_deref()?))) {
         if let Some(first) = first_of.get(name) {
-            let message = format!("`{name}` is the name of accounts[{first}] already; expected another");
+            let line = check.line(&at.index(*first).key("name"));
+            let message = format!("`{name}` is taken by the account in line {line}; expected another name");
             check.tell(&at.index(index).key("name"), message);
         } else {
             first_of.insert(name, index);
@@ -226,7 +227,7 @@ fn tags(check: &mut Check<'_>, raw: &[TagForm], at: &Path) -> Vec<TagRef> {
 
 fn channels(check: &mut Check<'_>, raw: &RawChannels, at: &Path) -> Channels {
     let key = at.key("static");
-    let statics = match &raw.r#static {
+    let statics = match &raw.statics {
         StaticForm::None => StaticChannels::None,
         StaticForm::All => StaticChannels::All,
         StaticForm::Named(named) => StaticChannels::Named(named_channels(check, named, &key)),

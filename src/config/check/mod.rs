@@ -57,6 +57,10 @@ impl Check<'_> {
         self.problems.push(problem_at(self.tree, at, message.to_string()));
     }
 
+    fn line(&self, at: &Path) -> usize {
+        self.tree.nearest(&at.0).0.place.line
+    }
+
     /// The value, or, having told the problem, `None`.
     fn ok<T>(&mut self, at: &Path, result: Result<T, impl Display>) -> Option<T> {
         result.map_err(|problem| self.tell(at, problem)).ok()

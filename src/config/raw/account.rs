@@ -15,21 +15,21 @@ pub const OWN_KEYS: [&str; 2] = ["name", "credentials"];
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Account")]
+#[schemars(extend("required" = ["name", "credentials"]), transform = super::without_defaults_of_required)]
 pub struct RawAccount {
     /// The stable name of the account, part of every record key: small letters, digits, `-` and `_`.
     #[deserr(default)]
-    #[schemars(required, regex(pattern = "^[a-z0-9_-]+$"), example = &"acme")]
+    #[schemars(regex(pattern = "^[a-z0-9_-]+$"), example = &"acme")]
     pub name: Option<String>,
     /// The brand, or the address of a Data API.
     #[deserr(default)]
-    #[schemars(required)]
     pub service: Option<ServiceForm>,
     /// `false`: nothing is read, progress stays; enabling the account again fills the gap.
     #[deserr(default = RawAccount::default().enabled)]
     pub enabled: bool,
     /// Either `login` and `password`, or `api_key`.
     #[deserr(default)]
-    #[schemars(required)]
     pub credentials: RawCredentials,
     /// For an agency credential: `all`, or a list of ids of `get.customer_users`.
     #[deserr(default = RawAccount::default().customers)]
@@ -90,6 +90,7 @@ pub(super) fn defaults_schema(generator: &mut SchemaGenerator) -> Schema {
 #[derive(Clone, Debug, Default, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Credentials")]
 pub struct RawCredentials {
     /// A login with the right to use the Data API.
     #[deserr(default)]
@@ -117,6 +118,7 @@ pub enum RawStream {
 #[derive(Clone, Debug, Default, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Filters")]
 pub struct RawFilters {
     /// `all` calls, `primary` ones (the first of a visitor), or `tagged` ones (with at least one tag).
     #[deserr(default)]
@@ -143,18 +145,20 @@ pub enum RawInclude {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Channels")]
 pub struct RawChannels {
     /// Calls of dynamic call tracking.
     #[deserr(default = RawChannels::default().dynamic)]
     pub dynamic: bool,
     /// Calls of static channels: `none`, `all`, or those that are named.
-    #[deserr(default = RawChannels::default().r#static)]
-    pub r#static: StaticForm,
+    #[deserr(rename = "static", default = RawChannels::default().statics)]
+    #[serde(rename = "static")]
+    pub statics: StaticForm,
 }
 
 impl Default for RawChannels {
     fn default() -> Self {
-        Self { dynamic: true, r#static: StaticForm::None }
+        Self { dynamic: true, statics: StaticForm::None }
     }
 }
 
@@ -162,6 +166,7 @@ impl Default for RawChannels {
 #[derive(Clone, Debug, Default, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "NamedChannels")]
 pub struct RawNamedChannels {
     /// Values of the column `source`.
     #[deserr(default)]
@@ -180,6 +185,7 @@ pub struct RawNamedChannels {
 #[derive(Clone, Debug, Default, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Changes")]
 pub struct RawChanges {
     /// Columns that alone do not make an UPDATED event. Not available in this version: must be empty.
     #[deserr(default)]
@@ -190,6 +196,7 @@ pub struct RawChanges {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Poll")]
 pub struct RawPoll {
     /// Rows asked for in one request.
     #[deserr(default = RawPoll::default().page_size)]
@@ -254,6 +261,7 @@ pub enum RawVanished {
 #[derive(Clone, Debug, Default, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Tier")]
 pub struct RawTier {
     /// How old a row may be.
     #[deserr(default)]

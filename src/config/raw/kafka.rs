@@ -11,10 +11,12 @@ use super::text::{Properties, SecretForm, TextForm};
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Kafka")]
+#[schemars(extend("required" = ["bootstrap_servers"]), transform = super::without_defaults_of_required)]
 pub struct RawKafka {
     /// Brokers to begin with: `host:port`, separated by commas.
     #[deserr(default)]
-    #[schemars(required, example = &"kafka-0:9092,kafka-1:9092")]
+    #[schemars(example = &"kafka-0:9092,kafka-1:9092")]
     pub bootstrap_servers: Option<String>,
     /// Any property of librdkafka, such as `security.protocol`, `sasl.*`, `ssl.*` or `compression.type`
     /// (default `zstd`). Values may be `{env: NAME}` or `{file: PATH}`. Properties that callfeed must set itself are
@@ -44,10 +46,10 @@ pub struct RawKafka {
     /// Whether and how missing topics are created.
     #[deserr(default)]
     pub create_topics: RawCreateTopics,
-    /// A transaction is closed after this long ...
+    /// A transaction is closed after this long, or after `commit_max_events`.
     #[deserr(default = RawKafka::default().commit_interval)]
     pub commit_interval: Period,
-    /// ... or after this many events.
+    /// A transaction is closed after this many events, or after `commit_interval`.
     #[deserr(default = RawKafka::default().commit_max_events)]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub commit_max_events: i64,
@@ -84,6 +86,7 @@ pub enum RawDelivery {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "CreateTopics")]
 pub struct RawCreateTopics {
     /// `false`: a missing topic is an error.
     #[deserr(default = RawCreateTopics::default().enabled)]
@@ -107,10 +110,12 @@ impl Default for RawCreateTopics {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "SchemaRegistry")]
+#[schemars(extend("required" = ["url"]), transform = super::without_defaults_of_required)]
 pub struct RawSchemaRegistry {
     /// Its address.
     #[deserr(default)]
-    #[schemars(required, example = &"http://registry:8081")]
+    #[schemars(example = &"http://registry:8081")]
     pub url: Option<String>,
     /// For basic authentication.
     #[deserr(default)]

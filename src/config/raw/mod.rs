@@ -14,7 +14,7 @@ mod text;
 use std::fmt;
 
 use deserr::Deserr;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
 pub use account::*;
@@ -31,14 +31,13 @@ use super::topic::TopicTemplate;
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "callfeed configuration")]
+#[schemars(extend("required" = ["kafka", "schema_registry", "accounts"]), transform = without_defaults_of_required)]
 pub struct RawConfig {
     /// The Kafka cluster, and how callfeed writes to it.
     #[deserr(default)]
-    #[schemars(required)]
     pub kafka: RawKafka,
     /// The Confluent Schema Registry (or one that speaks its API).
     #[deserr(default)]
-    #[schemars(required)]
     pub schema_registry: RawSchemaRegistry,
     /// Where events go.
     #[deserr(default)]
@@ -47,11 +46,11 @@ pub struct RawConfig {
     /// Mappings are merged key by key; lists and single values are replaced.
     #[deserr(default)]
     #[schemars(schema_with = "defaults_schema")]
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "is_in_the_accounts")]
     pub defaults: Box<RawAccount>,
     /// The accounts to read.
     #[deserr(default)]
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub accounts: Vec<RawAccount>,
     /// The HTTP server for probes, metrics and the state of accounts.
     #[deserr(default)]
@@ -67,6 +66,26 @@ pub struct RawConfig {
     pub log: RawLog,
 }
 
+/// What `defaults` says stands in every account by the time anything is printed.
+fn is_in_the_accounts(_: &RawAccount) -> bool {
+    true
+}
+
+/// A required key has no default in the schema, though its Rust type has one.
+fn without_defaults_of_required(schema: &mut Schema) {
+    let required: Vec<String> = schema
+        .get("required")
+        .and_then(|keys| keys.as_array())
+        .map(|keys| keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect())
+        .unwrap_or_default();
+    let Some(keys) = schema.get_mut("properties").and_then(|keys| keys.as_object_mut()) else { return };
+    for (name, key) in keys.iter_mut().filter_map(|(name, key)| Some((name, key.as_object_mut()?))) {
+        if required.contains(name) {
+            key.shift_remove("default");
+        }
+    }
+}
+
 /// JSON, which is YAML too: what is printed can be read again. Plain secrets are masked.
 impl fmt::Display for RawConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,6 +97,7 @@ impl fmt::Display for RawConfig {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Topics")]
 pub struct RawTopics {
     /// The topic of call events. `{service}` and `{account}` stand for those of the account.
     #[deserr(default = RawTopics::default().calls)]
@@ -94,6 +114,7 @@ impl Default for RawTopics {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Admin")]
 pub struct RawAdmin {
     /// IP address and port.
     #[deserr(default = RawAdmin::default().listen)]
@@ -110,6 +131,7 @@ impl Default for RawAdmin {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Limits")]
 pub struct RawLimits {
     /// Memory for pages in flight, all accounts together.
     #[deserr(default = RawLimits::default().memory)]
@@ -125,6 +147,7 @@ impl Default for RawLimits {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Http")]
 pub struct RawHttp {
     /// How long one request may take, answer included.
     #[deserr(default = RawHttp::default().timeout)]
@@ -147,6 +170,7 @@ impl Default for RawHttp {
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Log")]
 pub struct RawLog {
     /// One line of text for people, or one JSON object, per entry.
     #[deserr(default)]
