@@ -13,7 +13,7 @@ use crate::config::{Config, Customers};
 use crate::context::Context;
 use crate::domain::call::AccountId;
 use crate::domain::pace::backoff;
-use crate::edge::data_api::{ApiError, Class, Observer};
+use crate::edge::data_api::{ApiError, Class, CustomerUser, Observer};
 use crate::edge::kafka::PublishError;
 use crate::opening::{OpenError, Subject};
 use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError};
@@ -79,11 +79,12 @@ pub fn spawn_all(
 /// Polls one account for as long as the service runs.
 async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
     context.board.register(&subject.id, subject.account.service);
-    let (mut poller, mut lost_at, mut failures) = (None, None, 0);
+    let (mut poller, mut lost_at, mut failures): (Option<Poller>, _, _) = (None, None, 0);
     loop {
         if context.stop.is_cancelled() {
             return AccountEnd::Stopped;
         }
+        let started = Moment::now();
         let trouble = match turn(&context, &subject, &mut poller, lost_at).await {
             Ok(Ended::Done) => return AccountEnd::Done,
             Ok(Ended::Stopped) => return AccountEnd::Stopped,
@@ -94,17 +95,13 @@ async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
             Err(Turned::Superseded { by }) => return AccountEnd::Superseded { by },
             Err(Turned::Trouble(trouble)) => trouble,
         };
-        context.board.set(&subject.id, State::Blocked, Why::because(&trouble.reason).with_remedy(&trouble.remedy));
+        trouble.show(&context, &subject);
         if context.clock.is_frozen() && !trouble.passes {
             return AccountEnd::Failed;
         }
-        failures += 1;
-        let wait = if trouble.passes {
-            backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64())
-        } else {
-            BLOCKED_RETRY
-        };
-        context.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+        // What went well for so long is not part of the same trouble.
+        failures = if started.elapsed() > BLOCKED_RETRY { 1 } else { failures + 1 };
+        context.stop.run_until_cancelled(tokio::time::sleep(trouble.wait(failures))).await;
     }
 }
 
@@ -161,92 +158,139 @@ impl Trouble {
         let passes = matches!(error.class(), Class::Retry { .. } | Class::Limited { .. });
         Self { reason: error.to_string(), remedy: error.remedy(), passes }
     }
+
+    fn show(&self, context: &Context, subject: &Subject) {
+        let why = Why::because(&self.reason).with_remedy(&self.remedy);
+        context.board.set(&subject.id, State::Blocked, why);
+    }
+
+    /// How long to wait before the next try.
+    fn wait(&self, failures: u32) -> Duration {
+        if self.passes { backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64()) } else { BLOCKED_RETRY }
+    }
 }
 
 /// Polls each customer of an agency as an account of its own, and looks for new ones every hour.
 async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
-    let mut running = JoinSet::new();
-    let mut customers: BTreeMap<i64, CancellationToken> = BTreeMap::new();
-    let (mut failures, mut n_failed) = (0, 0);
+    context.board.register(&agency.id, agency.account.service);
+    let mut customers = Running::default();
+    let mut failures = 0;
     loop {
-        let wait = match customers_of(&agency).await {
+        let Some(found) = context.stop.run_until_cancelled(customers_of(&agency)).await else {
+            return customers.stopped().await;
+        };
+        let wait = match found {
             Ok(found) => {
                 failures = 0;
-                context.board.remove(&agency.id);
-                follow(&context, &agency, &found, &mut customers, &mut running);
+                context.board.set(&agency.id, State::Live, Why::NOTHING);
+                customers.follow(&context, &agency, &found);
                 CUSTOMERS_EVERY
             }
             Err(error) => {
                 failures += 1;
                 let trouble = Trouble::of_api(&error);
-                context.board.register(&agency.id, agency.account.service);
-                let why = Why::because(&trouble.reason).with_remedy(&trouble.remedy);
-                context.board.set(&agency.id, State::Blocked, why);
+                trouble.show(&context, &agency);
                 if context.clock.is_frozen() && !trouble.passes {
                     return AccountEnd::Failed;
                 }
-                if trouble.passes {
-                    backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64())
-                } else {
-                    BLOCKED_RETRY
-                }
+                trouble.wait(failures)
             }
         };
-        let next_look = tokio::time::sleep(wait);
-        tokio::pin!(next_look);
-        loop {
-            let ended = tokio::select! {
-                ended = running.join_next(), if !running.is_empty() => ended,
-                () = &mut next_look => break,
-                () = context.stop.cancelled() => {
-                    while running.join_next().await.is_some() {}
-                    return AccountEnd::Stopped;
-                }
-            };
-            match ended {
-                Some(Ok(AccountEnd::Superseded { by })) => return AccountEnd::Superseded { by },
-                Some(Ok(AccountEnd::Failed) | Err(_)) => n_failed += 1,
-                Some(Ok(AccountEnd::Done | AccountEnd::Stopped)) | None => {}
-            }
-            if running.is_empty() && context.clock.is_frozen() && failures == 0 {
-                return if n_failed == 0 { AccountEnd::Done } else { AccountEnd::Failed };
-            }
+        let ended = customers.until(tokio::time::sleep(wait), &context, failures == 0).await;
+        if let Some(ended) = ended {
+            return ended;
         }
     }
 }
 
-/// The users of customers that the configuration asks for.
+/// The customers that are asked for, each by the id of one of its users.
 async fn customers_of(agency: &Subject) -> Result<BTreeSet<i64>, ApiError> {
     match &agency.account.customers {
         Customers::Ids(ids) => Ok(ids.iter().copied().collect()),
-        Customers::All | Customers::None => {
-            Ok(agency.client.customer_users().await?.into_iter().map(|user| user.id).collect())
-        }
+        Customers::All | Customers::None => Ok(one_user_each(&agency.client.customer_users().await?)),
     }
 }
 
-/// Starts customers that are new and stops those that left. Their state stays.
-fn follow(
-    context: &Arc<Context>,
-    agency: &Subject,
-    found: &BTreeSet<i64>,
-    customers: &mut BTreeMap<i64, CancellationToken>,
-    running: &mut JoinSet<AccountEnd>,
-) {
-    customers.retain(|id, stop| {
-        let stays = found.contains(id);
-        if !stays {
-            tracing::info!(agency = %agency.id, customer = id, "the customer left; its state stays");
-            stop.cancel();
+/// A customer has as many users as it likes, and each sees the same calls: reading all would publish them twice. The
+/// oldest user stands for its customer; another one can be named in the configuration.
+fn one_user_each(users: &[CustomerUser]) -> BTreeSet<i64> {
+    let mut oldest: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut alone = BTreeSet::new();
+    for user in users {
+        match user.customer_id {
+            Some(customer) => {
+                let known = oldest.entry(customer).or_insert(user.id);
+                *known = user.id.min(*known);
+            }
+            None => {
+                alone.insert(user.id);
+            }
         }
-        stays
-    });
-    for id in found {
-        customers.entry(*id).or_insert_with(|| {
-            let stop = context.stop.child_token();
-            running.spawn(serve_customer(context.clone(), customer(agency, *id), stop.clone()));
-            stop
+    }
+    alone.extend(oldest.into_values());
+    alone
+}
+
+/// The customers of an agency that are polled.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<AccountEnd>,
+    stops: BTreeMap<i64, CancellationToken>,
+    n_failed: usize,
+}
+
+impl Running {
+    /// Starts customers that are new and stops those that left. Their state stays.
+    fn follow(&mut self, context: &Arc<Context>, agency: &Subject, found: &BTreeSet<i64>) {
+        self.stops.retain(|id, stop| {
+            let stays = found.contains(id);
+            if !stays {
+                tracing::info!(agency = %agency.id, customer = id, "the customer left; its state stays");
+                stop.cancel();
+            }
+            stays
         });
+        for id in found {
+            self.stops.entry(*id).or_insert_with(|| {
+                let stop = context.stop.child_token();
+                self.tasks.spawn(serve_customer(context.clone(), customer(agency, *id), stop.clone()));
+                stop
+            });
+        }
+    }
+
+    /// Watches over the customers until it is time to look for new ones. `Some` when there is no more to do.
+    async fn until(
+        &mut self,
+        next_look: impl Future<Output = ()>,
+        context: &Context,
+        all_are_known: bool,
+    ) -> Option<AccountEnd> {
+        tokio::pin!(next_look);
+        loop {
+            if self.tasks.is_empty() && context.clock.is_frozen() && all_are_known {
+                return Some(if self.n_failed == 0 { AccountEnd::Done } else { AccountEnd::Failed });
+            }
+            let ended = tokio::select! {
+                Some(ended) = self.tasks.join_next() => ended,
+                () = &mut next_look => return None,
+                () = context.stop.cancelled() => return Some(self.stopped().await),
+            };
+            match ended {
+                Ok(AccountEnd::Superseded { by }) => return Some(AccountEnd::Superseded { by }),
+                Ok(AccountEnd::Done | AccountEnd::Stopped) => {}
+                Ok(AccountEnd::Failed) => self.n_failed += 1,
+                Err(panicked) => {
+                    tracing::error!(error = %panicked, "a customer's task ended unexpectedly");
+                    self.n_failed += 1;
+                }
+            }
+        }
+    }
+
+    async fn stopped(&mut self) -> AccountEnd {
+        while self.tasks.join_next().await.is_some() {}
+        AccountEnd::Stopped
     }
 }
 

@@ -1,22 +1,68 @@
-//! callfeed streams call-tracking accounts into Kafka, exactly once.
+//! callfeed streams call-tracking accounts (CoMagic, UIS, CallGear, Novofon: one Data API, four brands) into Kafka as
+//! Avro events, exactly once.
+//!
+//! # The way of one call
+//!
+//! ```text
+//!  plan      domain::plan     what to read next, or how long to wait   <- coverage, clocks of the tiers, points, now
+//!  fetch     edge::data_api   one page of a report, by seek paging (domain::paging)
+//!  filter    domain::filter   keep it, or why not
+//!  diff      domain::ledger   CREATED, UPDATED, WITHDRAWN, or nothing new
+//!  encode    edge::avro       Avro in Confluent's framing
+//!  publish   edge::kafka      one transaction: events, dead letters and the state records of the same step
+//!  apply     progress         the acknowledged step moves coverage and ledger in memory
+//! ```
+//!
+//! [`poller`] is one account and the only place where rules meet I/O; filter, diff and encode of a page are
+//! [`batch`]. [`accounts`] opens accounts ([`opening`]), tries them again and follows the customers of agencies;
+//! [`service`] builds, starts and stops everything.
+//!
+//! # What always holds
+//!
+//! - Nothing in memory moves before Kafka has acknowledged: [`progress::Progress::apply`] takes a proof that only the
+//!   publisher can make, after a committed transaction. An enqueue is not an acknowledgement.
+//! - Events and the state that says they were sent are committed together, or not at all. After a crash the state
+//!   topic is what happened, and the plan goes on from there.
+//! - A row is published when it is new or differs from what was published before; reading it again is no news.
+//! - A row that cannot be decoded, encoded or sent becomes one dead letter. It is never dropped and stops nothing.
+//! - One account that is blocked, slow or broken delays no other.
+//!
+//! # Where things are
+//!
+//! Rules in [`domain`] are pure: time comes in as an argument, nothing there does I/O or serialises. Each module of
+//! [`edge`] knows one outside system and no other edge. What differs by report stands in [`stream`], one file each.
+//! Dependencies point one way: `cli` → `service` → `accounts` → `poller` → `edge`, `stream`, `domain`. A test holds
+//! these lines ([`domain`] and [`edge`] say which).
+//!
+//! The design named `poller` and `service` alone between the edges and the command line. What they share has files of
+//! its own here, as each has its own reason to change: what is stored and how it is spelt ([`state`]), reading it back
+//! ([`store`]), moving it ([`progress`]), and turning a page into records ([`batch`]).
+
+pub mod cli;
+
+pub mod service;
 
 pub mod accounts;
+pub mod context;
+pub mod opening;
+pub mod wiring;
+
+pub mod poller;
+
 pub mod batch;
-pub mod cli;
+pub mod progress;
+pub mod state;
+pub mod store;
+
+pub mod domain;
+pub mod stream;
+
+pub mod edge;
+
 pub mod clock;
 pub mod config;
-pub mod context;
-pub mod domain;
-pub mod edge;
 pub mod logging;
 pub mod metrics;
-pub mod opening;
-pub mod poller;
-pub mod progress;
-pub mod service;
-pub mod simulator;
-pub mod state;
 pub mod status;
-pub mod store;
-pub mod stream;
-pub mod wiring;
+
+pub mod simulator;

@@ -18,7 +18,9 @@ use crate::domain::pace::backoff;
 use crate::edge::admin::{self, Admin, BindError, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
-use crate::edge::kafka::{Connection, KafkaEvent, Publisher, PublisherSettings, RestoreError, StartError, StateTopic};
+use crate::edge::kafka::{
+    Connection, KafkaEvent, Observer, Publisher, PublisherSettings, RestoreError, StartError, StateTopic,
+};
 use crate::edge::registry::RegistryError;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
@@ -80,8 +82,8 @@ pub struct Options {
 pub async fn run(config: &Config, options: &Options, stop: CancellationToken) -> Result<(), ServiceError> {
     let board = StatusBoard::default();
     let metrics = Metrics::new();
-    let (readiness, is_ready) = watch::channel(Readiness::NotReady("starting"));
-    let shown = Shown { board: board.clone(), metrics: metrics.clone(), readiness: is_ready };
+    let readiness = watch::Sender::new(Readiness::NotReady("starting"));
+    let shown = Shown { board: board.clone(), metrics: metrics.clone(), readiness: readiness.subscribe() };
     let admin_stop = CancellationToken::new();
     let _stop_admin = admin_stop.clone().drop_guard();
     if options.run == Run::Forever {
@@ -92,7 +94,7 @@ pub async fn run(config: &Config, options: &Options, stop: CancellationToken) ->
     let plan = TopicPlan { manage: options.manage_topics, ..wiring::topic_plan(config) };
     let stopped = stop.clone();
     let context = tokio::select! {
-        context = build(config, options, plan, board, metrics, stop) => Arc::new(context?),
+        context = build(config, options, plan, board, metrics, readiness.clone(), stop) => Arc::new(context?),
         () = stopped.cancelled() => return Ok(()),
     };
     context.metrics.owned_partitions(i64::from(config.kafka.state_partitions));
@@ -116,13 +118,14 @@ async fn build(
     plan: TopicPlan,
     board: StatusBoard,
     metrics: Metrics,
+    readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
 ) -> Result<Context, ServiceError> {
     let registry = wiring::registry(config)?;
     persist("schema registry", RegistryError::is_retryable, || registry.reachable()).await?;
     let connection = wiring::connection(config)?;
     let known = persist("kafka", TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
-    let settings = publisher_settings(config, &connection, known.max_batch_bytes(), &metrics);
+    let settings = publisher_settings(config, &connection, known.max_batch_bytes(), observer(&metrics, readiness));
     let publisher = persist("kafka", StartError::is_retryable, || Publisher::start(settings.clone())).await?;
     let topic = StateTopic {
         connection: connection.clone(),
@@ -154,9 +157,8 @@ fn publisher_settings(
     config: &Config,
     connection: &Connection,
     max_batch_bytes: usize,
-    metrics: &Metrics,
+    observer: Observer,
 ) -> PublisherSettings {
-    let metrics = metrics.clone();
     PublisherSettings {
         connection: connection.clone(),
         group_id: config.kafka.group_id.clone(),
@@ -165,11 +167,35 @@ fn publisher_settings(
         commit_interval: config.kafka.commit_interval,
         commit_max_events: config.kafka.commit_max_events,
         max_batch_bytes,
-        observer: Arc::new(move |event| match event {
-            KafkaEvent::Committed { took, .. } => metrics.transaction(took),
-            KafkaEvent::Failed { kind } => metrics.kafka_error(kind),
-        }),
+        observer,
     }
+}
+
+/// Counts what Kafka does; without Kafka the service is not ready until a transaction is committed again.
+fn observer(metrics: &Metrics, readiness: watch::Sender<Readiness>) -> Observer {
+    const KAFKA_AWAY: Readiness = Readiness::NotReady("kafka_unreachable");
+    let metrics = metrics.clone();
+    let change = move |from: Readiness, to: Readiness| {
+        readiness.send_if_modified(|now| {
+            let changes = *now == from;
+            if changes {
+                *now = to;
+            }
+            changes
+        });
+    };
+    Arc::new(move |event| match event {
+        KafkaEvent::Committed { took, .. } => {
+            metrics.transaction(took);
+            change(KAFKA_AWAY, Readiness::Ready);
+        }
+        KafkaEvent::Failed { kind } => {
+            metrics.kafka_error(kind);
+            if kind == "unreachable" {
+                change(Readiness::Ready, KAFKA_AWAY);
+            }
+        }
+    })
 }
 
 /// Tries until it works or cannot work, and says each time what it waits for.
@@ -182,9 +208,11 @@ where
     E: std::fmt::Display,
     F: Future<Output = Result<T, E>>,
 {
-    for failures in 1_u32.. {
+    let mut failures = 0;
+    loop {
         match attempt().await {
             Err(error) if is_retryable(&error) => {
+                failures += 1;
                 let wait = backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF, fastrand::f64());
                 tracing::warn!(what, %error, ?wait, "waiting");
                 tokio::time::sleep(wait).await;
@@ -192,7 +220,6 @@ where
             outcome => return outcome,
         }
     }
-    attempt().await
 }
 
 /// Polls all accounts until the end, then stops in order: accounts, then the publisher.

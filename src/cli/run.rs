@@ -77,14 +77,18 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = T>, stop: Cance
     }
 }
 
-/// The first signal asks for an orderly stop. SIGHUP is left for reloading the configuration.
+/// The first SIGTERM or SIGINT asks for an orderly stop. SIGHUP, with which other services reload, does no harm.
 fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+        let name = loop {
+            tokio::select! {
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                _ = hang_up.recv() => tracing::warn!("this version does not reload; restart it to apply changes"),
+            }
         };
         tracing::info!(signal = name, "stopping");
         stop.cancel();
