@@ -17,7 +17,8 @@ pub mod secret;
 pub mod topic;
 mod tree;
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path as FilePath;
 
 pub use checked::*;
@@ -35,9 +36,16 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Reads and checks a configuration file; problems are told with its name.
 pub fn load(path: &FilePath, env: Env<'_>) -> Result<Config, Problems> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Problems::of_whole(format!("the configuration cannot be read: {error}")));
+    let text =
+        read_bounded(path).map_err(|error| Problems::of_whole(format!("the configuration cannot be read: {error}")));
     text.and_then(|text| parse(&text, env)).map_err(|problems| problems.in_file(&path.display().to_string()))
+}
+
+/// One byte more than allowed is enough to tell that a file, or a device that never ends, is too large.
+fn read_bounded(path: &FilePath) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The environment of this process, for [`load`].
@@ -59,7 +67,7 @@ pub fn parse_raw(text: &str, env: Env<'_>) -> Result<RawConfig, Problems> {
 
 fn parse_both(text: &str, env: Env<'_>) -> Result<(Config, RawConfig), Problems> {
     if text.len() > MAX_BYTES {
-        return Err(Problems::of_whole(format!("expected at most {MAX_BYTES} bytes, found {}", text.len())));
+        return Err(Problems::of_whole(format!("expected at most {MAX_BYTES} bytes, found more")));
     }
     let (tree, mut problems) = tree::read(text);
     let Some(mut tree) = tree else {

@@ -379,6 +379,9 @@ fn a_file_is_named_in_each_problem() {
     std::fs::write(&path, b"\xff\xfe").unwrap();
     let told = load(&path, &env).unwrap_err().to_string();
     assert_eq!(told, format!("{name}: the configuration cannot be read: stream did not contain valid UTF-8"));
+    std::fs::write(&path, "x".repeat(5 * 1024 * 1024)).unwrap();
+    let told = load(&path, &env).unwrap_err().to_string();
+    assert_eq!(told, format!("{name}: expected at most 4194304 bytes, found more"));
     std::fs::write(&path, LEAST).unwrap();
     load(&path, &env).unwrap();
 }
