@@ -111,7 +111,7 @@ impl StateTopic {
         let ranges = self.ranges(partitions)?;
         let consumer = self.consumer("read_committed")?;
         self.wait_for_open_transactions(&consumer, &ranges, started, within)?;
-        Reading::start(self, &consumer, ranges)?.to_the_end(started, within, progress)
+        Reading::start(self, &consumer, ranges)?.read_to_the_end(started, within, progress)
     }
 
     /// What there is to read now, open transactions included.
@@ -251,7 +251,7 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn to_the_end(
+    fn read_to_the_end(
         mut self,
         started: Instant,
         within: Duration,
