@@ -107,7 +107,11 @@ impl Progress {
     /// Takes over what the configuration may have changed since: an earlier start, other tiers.
     pub fn adopt(&mut self, origin: Option<Instant>, ladder: &Ladder, now: Instant) {
         if let Some(origin) = origin {
+            let nothing_was_forgotten = self.floor == self.coverage.origin();
             self.coverage.extend_back_to(origin);
+            if nothing_was_forgotten {
+                self.floor = self.coverage.origin();
+            }
         }
         self.clocks.start_missing(ladder, now);
     }
