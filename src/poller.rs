@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::batch::{Batch, Composer, Counts, Reading as PageReading};
 use crate::clock::Clock;
+use crate::context::Context;
 use crate::domain::call::AccountId;
 use crate::domain::ledger::Bucket;
 use crate::domain::pace::{Budget, Points, PointsWindow, backoff};
@@ -20,10 +20,9 @@ use crate::domain::paging::{Advance, PageRequest, Paging, PagingError};
 use crate::domain::plan::{self, Experience, Ladder, Next, Purpose, Reading, Situation, Why};
 use crate::domain::time::{Instant, Interval, LocalHour};
 use crate::edge::data_api::{ApiError, Class, Client, Page, ReportQuery, WindowLimits};
-use crate::edge::kafka::{Acknowledged, PublishError, Publisher, Record};
-use crate::metrics::Metrics;
-use crate::progress::{OutOfOrder, Progress, StatePlace, Step};
-use crate::status::{State, StatusBoard, Why as StatusWhy};
+use crate::edge::kafka::{Acknowledged, PublishError, Record};
+use crate::progress::{OutOfOrder, Progress, Step};
+use crate::status::{State, Why as StatusWhy};
 use crate::stream::calls::{self, Call};
 
 /// Tries of one page before its reading is given up and planned anew.
@@ -54,16 +53,9 @@ pub struct Poller {
     pub client: Client,
     /// The customer's user, with an agency credential.
     pub user_id: Option<i64>,
-    pub place: StatePlace,
-    pub publisher: Publisher,
-    pub board: StatusBoard,
-    pub metrics: Metrics,
-    /// Bytes of pages in flight, in KiB, of all accounts.
-    pub memory: Arc<Semaphore>,
-    pub memory_kib: u32,
-    pub clock: Clock,
-    pub stop: CancellationToken,
+    pub context: Context,
     pub experience: Experience,
+    /// What a row takes in memory, by the last page.
     pub row_bytes: usize,
 }
 
@@ -113,17 +105,17 @@ impl Poller {
     /// lasted: the account is to be tried again later.
     pub async fn run(&mut self) -> Result<Ended, ReadError> {
         loop {
-            if self.stop.is_cancelled() {
+            if self.context.stop.is_cancelled() {
                 return Ok(Ended::Stopped);
             }
-            let now = self.clock.planning_now();
+            let now = self.context.clock.planning_now();
             match plan::next(&self.situation(now, &self.budget())) {
                 Next::Read(reading) => {
                     if let Some(ended) = self.read_once(&reading).await? {
                         return Ok(ended);
                     }
                 }
-                Next::Wait { why: Why::NothingDue, .. } if self.clock.is_frozen() => return Ok(Ended::Done),
+                Next::Wait { why: Why::NothingDue, .. } if self.context.clock.is_frozen() => return Ok(Ended::Done),
                 Next::Wait { until, why } => {
                     self.show_wait(until, why);
                     if self.sleep_until(until).await.is_err() {
@@ -180,7 +172,7 @@ impl Poller {
             drop(page);
             let advance = paging.advance(&batch.facts)?;
             let step = self.step(window, advance, completes, batch.buckets);
-            let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), &self.place);
+            let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), &self.context.place);
             let mut records = batch.records;
             records.extend(state);
 
@@ -210,8 +202,8 @@ impl Poller {
     fn compose(&self, page: &Page, window: Interval) -> Batch {
         let reading = PageReading {
             window: window.to_local(self.zone()),
-            observed_at_millis: self.clock.now_millis(),
-            now: self.clock.now().to_local(self.zone()),
+            observed_at_millis: self.context.clock.now_millis(),
+            now: self.context.clock.now().to_local(self.zone()),
         };
         // A page is tenths of a second of work: other accounts' requests must not wait behind it.
         tokio::task::block_in_place(|| self.composer.compose(page, &reading, self.progress.draft()))
@@ -220,7 +212,7 @@ impl Poller {
     async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {
         let sizes: Vec<(Arc<str>, usize)> =
             records.iter().map(|record| (record.topic.clone(), record.size())).collect();
-        let outcome = self.publisher.publish(records).await;
+        let outcome = self.context.publisher.publish(records).await;
         if let Err(PublishError::TooLarge { records: refused }) = &outcome {
             for (topic, size) in refused.iter().filter_map(|index| sizes.get(*index)) {
                 self.composer.refuse_size(topic, *size);
@@ -248,7 +240,7 @@ impl Poller {
             Purpose::Backfill => None,
         });
         let forgotten = match completed {
-            Some(_) => self.progress.forgettable(self.ladder.horizon(), self.zone(), self.clock.now()),
+            Some(_) => self.progress.forgettable(self.ladder.horizon(), self.zone(), self.context.clock.now()),
             None => Vec::new(),
         };
         Step { covered, tier_read, buckets, forgotten }
@@ -278,7 +270,7 @@ impl Poller {
                 }
             };
             self.show_failure(&error, wait);
-            self.sleep_until(self.clock.now() + wait.max(Duration::from_secs(1))).await?;
+            self.sleep_until(self.context.clock.now() + wait.max(Duration::from_secs(1))).await?;
         }
     }
 
@@ -296,14 +288,14 @@ impl Poller {
         };
         let answer = tokio::select! {
             answer = self.client.report(&query) => answer,
-            () = self.stop.cancelled() => return Err(ReadError::Stopped),
+            () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
         };
         self.show_points();
         Ok(answer)
     }
 
     async fn wait_for_points(&self) -> Result<(), ReadError> {
-        while let Some((until, window)) = self.budget().wait(self.clock.now()) {
+        while let Some((until, window)) = self.budget().wait(self.context.clock.now()) {
             self.show_wait(until, Why::Points(window));
             self.sleep_until(until).await?;
         }
@@ -313,10 +305,10 @@ impl Poller {
     /// Room for a page in memory, by what its rows have taken so far. A page larger than all the room takes all of it.
     async fn room(&self) -> Result<OwnedSemaphorePermit, ReadError> {
         let kib = (self.page_size as usize * self.row_bytes).div_ceil(1024);
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX).clamp(1, self.memory_kib);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX).clamp(1, self.context.memory_kib);
         tokio::select! {
-            room = self.memory.clone().acquire_many_owned(kib) => room.map_err(|_| ReadError::Stopped),
-            () = self.stop.cancelled() => Err(ReadError::Stopped),
+            room = self.context.memory.clone().acquire_many_owned(kib) => room.map_err(|_| ReadError::Stopped),
+            () = self.context.stop.cancelled() => Err(ReadError::Stopped),
         }
     }
 
@@ -328,13 +320,13 @@ impl Poller {
 
     async fn sleep_until(&self, until: Instant) -> Result<(), ReadError> {
         loop {
-            let left = until.since(self.clock.now());
+            let left = until.since(self.context.clock.now());
             if left.is_zero() {
                 return Ok(());
             }
             tokio::select! {
                 () = tokio::time::sleep(left.min(LONGEST_SLEEP)) => {}
-                () = self.stop.cancelled() => return Err(ReadError::Stopped),
+                () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
             }
         }
     }
@@ -352,7 +344,7 @@ impl Poller {
     }
 
     fn budget(&self) -> Budget {
-        budget(&self.client, self.points_share, &self.clock)
+        budget(&self.client, self.points_share, &self.context.clock)
     }
 
     fn account(&self) -> &AccountId {
@@ -368,15 +360,15 @@ impl Poller {
 impl Poller {
     fn show_reading(&self) {
         let budget = self.budget();
-        let situation = self.situation(self.clock.planning_now(), &budget);
+        let situation = self.situation(self.context.clock.planning_now(), &budget);
         let state = if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live };
-        self.board.set(self.account(), state, StatusWhy::NOTHING);
+        self.context.board.set(self.account(), state, StatusWhy::NOTHING);
     }
 
     fn show_done(&self, reading: &Reading, tally: &Tally) {
         self.show_reading();
         if let Purpose::Tier { .. } = reading.purpose {
-            self.board.note_live_read(self.account(), calls::NAME, reading.window.till);
+            self.context.board.note_live_read(self.account(), calls::NAME, reading.window.till);
         }
         if tally.n_events > 0 {
             tracing::info!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, n_pages = tally.n_pages, n_events = tally.n_events, "published");
@@ -385,17 +377,21 @@ impl Poller {
 
     fn show_wait(&self, until: Instant, why: Why) {
         let Why::Points(window) = why else { return };
-        if until.since(self.clock.now()) >= NOTABLE_WAIT {
+        if until.since(self.context.clock.now()) >= NOTABLE_WAIT {
             let reason = format!("callfeed's share of the points of this {} is used up until {until}", window.as_str());
             let remedy = "wait, raise the limit in the client area, or raise `poll.points_share`";
-            self.board.set(self.account(), State::Limited, StatusWhy::because(reason).with_remedy(remedy));
+            self.context.board.set(self.account(), State::Limited, StatusWhy::because(reason).with_remedy(remedy));
         }
     }
 
     fn show_failure(&self, error: &ApiError, wait: Duration) {
         tracing::debug!(account = %self.account(), %error, ?wait, "the request failed, trying again");
         if matches!(error.class(), Class::Limited { .. }) {
-            self.board.set(self.account(), State::Limited, StatusWhy::because(error).with_remedy(error.remedy()));
+            self.context.board.set(
+                self.account(),
+                State::Limited,
+                StatusWhy::because(error).with_remedy(error.remedy()),
+            );
         }
     }
 
@@ -405,22 +401,22 @@ impl Poller {
             [(PointsWindow::Minute, limits.minute), (PointsWindow::Hour, limits.hour), (PointsWindow::Day, limits.day)]
         {
             if let Some(remaining) = seen.remaining {
-                self.metrics.points_remaining(self.account(), window, remaining);
+                self.context.metrics.points_remaining(self.account(), window, remaining);
             }
         }
     }
 
     fn count(&self, counts: &Counts) {
-        self.board.note_progress(self.account(), calls::NAME, self.progress.coverage().frontier());
-        self.metrics.rows_read(self.account(), calls::NAME, counts.rows);
+        self.context.board.note_progress(self.account(), calls::NAME, self.progress.coverage().frontier());
+        self.context.metrics.rows_read(self.account(), calls::NAME, counts.rows);
         for (event, n) in &counts.published {
-            self.metrics.event_published(self.account(), calls::NAME, *event, *n);
+            self.context.metrics.event_published(self.account(), calls::NAME, *event, *n);
         }
         for (reason, n) in &counts.left_out {
-            self.metrics.row_filtered(*reason, *n);
+            self.context.metrics.row_filtered(*reason, *n);
         }
         for (stage, n) in &counts.dead_letters {
-            self.metrics.dead_letter(stage.as_str(), *n);
+            self.context.metrics.dead_letter(stage.as_str(), *n);
         }
     }
 }
