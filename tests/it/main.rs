@@ -2,5 +2,6 @@
 //! `make test` starts the servers and runs this; the harness is in [`support`].
 
 mod kafka_edge;
+mod registry_edge;
 mod servers;
 mod support;
