@@ -2,6 +2,7 @@
 //! `make test` starts the servers and runs this; the harness is in [`support`].
 
 mod kafka_edge;
+mod registry_edge;
 mod servers;
 mod simulator;
 mod support;
