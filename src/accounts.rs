@@ -172,7 +172,6 @@ impl Trouble {
 
 /// Polls each customer of an agency as an account of its own, and looks for new ones every hour.
 async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
-    context.board.register(&agency.id, agency.account.service);
     let mut customers = Running::default();
     let mut failures = 0;
     loop {
@@ -182,13 +181,17 @@ async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
         let wait = match found {
             Ok(found) => {
                 failures = 0;
-                context.board.set(&agency.id, State::Live, Why::NOTHING);
+                // The customers are accounts; the agency is one only while it cannot be asked for them.
+                context.board.remove(&agency.id);
                 customers.follow(&context, &agency, &found);
                 CUSTOMERS_EVERY
             }
             Err(error) => {
                 failures += 1;
                 let trouble = Trouble::of_api(&error);
+                if failures == 1 {
+                    context.board.register(&agency.id, agency.account.service);
+                }
                 trouble.show(&context, &agency);
                 if context.clock.is_frozen() && !trouble.passes {
                     return AccountEnd::Failed;
