@@ -107,7 +107,10 @@ impl Composer {
             work.batch.counts.rows += 1;
             match decoded {
                 Ok(call) => work.take(&call, raw),
-                Err(reason) => work.set_aside(Stage::Decode, &reason.to_string(), raw, None),
+                Err(reason) => {
+                    work.batch.facts.unreadable.push(content_hash(raw));
+                    work.set_aside(Stage::Decode, &reason.to_string(), raw, None);
+                }
             }
         }
         work.finish(page)

@@ -8,10 +8,12 @@
 //! ```text
 //!                +--- last start time seen moved on ----+
 //!                v                                      |
-//!  start ---> [Seek: window from here, offset 0] -------+---> done: the page reached total_items
-//!                |  ^
-//!    no progress |  | every id of the second was seen
-//!                v  |
+//!  start ---> [Seek: from here to the end] -------------+---> done: the page reached total_items
+//!              |  ^            |
+//!  no progress |  | every row  | no start time on the page can be read
+//!              |  | was seen   v
+//!              |  |          [Seek: half of the time], and so on down to one second
+//!              v  |
 //!             [Ties: this second alone, offset 0, n, 2n, ...]
 //! ```
 
@@ -35,8 +37,9 @@ pub struct Paging {
 
 #[derive(Clone, Debug)]
 enum Position {
-    /// Everything before `from` was read. The offset passes pages on which no start time could be read.
-    Seek { from: LocalTime, offset: u32 },
+    /// Everything before `from` was read. `till` is before the window's end when a page without a readable start time
+    /// made the rest too large to see where it leads.
+    Seek { from: LocalTime, till: LocalTime },
     /// The second holds more rows than a page.
     Ties(Ties),
 }
@@ -46,10 +49,15 @@ struct Ties {
     second: LocalTime,
     offset: u32,
     total: Option<u64>,
-    seen: BTreeSet<RowId>,
-    seen_before_pass: usize,
-    unreadable: u64,
+    seen: BTreeSet<RowKey>,
     passes: u32,
+}
+
+/// What tells a row of a crowded second from the others: offsets do not, since ties have no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum RowKey {
+    Readable(RowId),
+    Unreadable(u64),
 }
 
 /// What to ask the API for.
@@ -71,6 +79,8 @@ pub struct PageFacts {
     pub starts: Vec<LocalTime>,
     /// Ids of the readable rows.
     pub ids: Vec<RowId>,
+    /// Content hashes of the others.
+    pub unreadable: Vec<u64>,
 }
 
 /// What a page has completed.
@@ -96,16 +106,16 @@ pub enum PagingError {
 
 impl Paging {
     pub fn new(window: LocalInterval, page_size: u32) -> Self {
-        Self { window, page_size, position: Position::Seek { from: window.from, offset: 0 } }
+        Self { window, page_size, position: Position::Seek { from: window.from, till: window.till } }
     }
 
     /// The request for the next page.
     pub fn request(&self) -> PageRequest {
-        let (date_from, date_till, offset) = match &self.position {
-            Position::Seek { from, offset } => (from.plus_seconds(-1), self.window.till, *offset),
-            Position::Ties(ties) => (ties.second.plus_seconds(-1), ties.second.plus_seconds(1), ties.offset),
+        let (from, till, offset) = match &self.position {
+            Position::Seek { from, till } => (*from, *till, 0),
+            Position::Ties(ties) => (ties.second, ties.second.plus_seconds(1), ties.offset),
         };
-        PageRequest { date_from, date_till, offset, limit: self.page_size }
+        PageRequest { date_from: from.plus_seconds(-1), date_till: till, offset, limit: self.page_size }
     }
 
     /// Moves on behind a page. An error leaves the position where it was.
@@ -115,42 +125,43 @@ impl Paging {
             return Err(PagingError::EmptyPage { total_items });
         }
         let (position, advance) = match &self.position {
-            Position::Seek { from, offset } => self.seek(*from, *offset, page)?,
-            Position::Ties(ties) => match ties.clone().turn_page(page, self.page_size)? {
+            Position::Seek { from, till } => self.seek(*from, *till, page),
+            Position::Ties(ties) => match ties.clone().turn_page(page)? {
                 Turn::Onwards(next) => (Position::Ties(next), Advance::More { read_before: ties.second }),
-                Turn::Complete => self.behind_second(ties.second),
+                Turn::Complete => self.behind(ties.second.plus_seconds(1)),
             },
         };
         self.position = position;
         Ok(advance)
     }
 
-    fn seek(&self, from: LocalTime, offset: u32, page: &PageFacts) -> Result<(Position, Advance), PagingError> {
+    fn seek(&self, from: LocalTime, till: LocalTime, page: &PageFacts) -> (Position, Advance) {
         let last = page.starts.last().copied();
         let moved_on = last.filter(|last| *last > from);
-        if self.is_last(offset, page, moved_on.is_some()) {
-            return Ok((self.position.clone(), Advance::Done));
+        if self.is_last(page, moved_on.is_some()) || last >= Some(till) {
+            return self.behind(till);
         }
         let position = match (last, moved_on) {
-            (_, Some(last)) => Position::Seek { from: last, offset: 0 },
-            (Some(_), None) => Position::Ties(Ties::of(from)),
-            (None, None) => Position::Seek { from, offset: next_offset(from, offset, page.n_rows)? },
+            (_, Some(last)) => Position::Seek { from: last, till },
+            (None, None) if till.seconds_since(from) > 1 => Position::Seek { from, till: middle(from, till) },
+            (_, None) => Position::Ties(Ties::of(from)),
         };
-        Ok((position, Advance::More { read_before: moved_on.unwrap_or(from) }))
+        (position, Advance::More { read_before: moved_on.unwrap_or(from) })
     }
 
     /// A short page proves the end only together with `total_items`: some answers are short before it (data-api, 5).
-    fn is_last(&self, offset: u32, page: &PageFacts, moved_on: bool) -> bool {
+    fn is_last(&self, page: &PageFacts, moved_on: bool) -> bool {
         match page.total_items {
-            Some(total) => u64::from(offset) + u64::from(page.n_rows) >= total,
+            Some(total) => u64::from(page.n_rows) >= total,
             None => page.n_rows == 0 || (page.n_rows < self.page_size && !moved_on),
         }
     }
 
-    fn behind_second(&self, second: LocalTime) -> (Position, Advance) {
-        let next = second.plus_seconds(1);
-        let advance = if next < self.window.till { Advance::More { read_before: next } } else { Advance::Done };
-        (Position::Seek { from: next, offset: 0 }, advance)
+    /// Everything before `time` was read.
+    fn behind(&self, time: LocalTime) -> (Position, Advance) {
+        let position = Position::Seek { from: time, till: self.window.till };
+        let is_done = time >= self.window.till;
+        (position, if is_done { Advance::Done } else { Advance::More { read_before: time } })
     }
 }
 
@@ -162,35 +173,34 @@ enum Turn {
 
 impl Ties {
     const fn of(second: LocalTime) -> Self {
-        Self { second, offset: 0, total: None, seen: BTreeSet::new(), seen_before_pass: 0, unreadable: 0, passes: 0 }
+        Self { second, offset: 0, total: None, seen: BTreeSet::new(), passes: 0 }
     }
 
     /// Takes a page of the second. When rows moved between its pages, the second is read again from its start.
-    fn turn_page(mut self, page: &PageFacts, page_size: u32) -> Result<Turn, PagingError> {
-        if self.offset > 0 && self.total != page.total_items {
-            return self.next_pass().map(Turn::Onwards);
+    fn turn_page(mut self, page: &PageFacts) -> Result<Turn, PagingError> {
+        if self.has_other_rows_than(page) {
+            // What was seen may be gone, and must not stand in for a row that was not seen.
+            self.seen.clear();
+            self.total = page.total_items;
+            if self.offset > 0 {
+                return self.next_pass().map(Turn::Onwards);
+            }
         }
-        self.total = page.total_items;
-        self.seen.extend(&page.ids);
-        self.unreadable += u64::from(page.n_rows).saturating_sub(page.ids.len() as u64);
+        self.total = page.total_items.or(self.total);
+        self.seen.extend(page.ids.iter().copied().map(RowKey::Readable));
+        self.seen.extend(page.unreadable.iter().copied().map(RowKey::Unreadable));
         let reached = u64::from(self.offset) + u64::from(page.n_rows);
-        let pass_is_over = match self.total {
-            Some(total) => reached >= total || page.n_rows == 0,
-            None => page.n_rows < page_size,
-        };
-        if !pass_is_over {
+        if page.n_rows > 0 && self.total.is_none_or(|total| reached < total) {
             self.offset = next_offset(self.second, self.offset, page.n_rows)?;
             return Ok(Turn::Onwards(self));
         }
-        if self.found_all() { Ok(Turn::Complete) } else { self.next_pass().map(Turn::Onwards) }
+        // Without a total only an empty page is the end, and the pass itself has counted the rows.
+        let expected = self.total.unwrap_or(reached);
+        if self.seen.len() as u64 >= expected { Ok(Turn::Complete) } else { self.next_pass().map(Turn::Onwards) }
     }
 
-    /// With a count, every row was seen; without one, a whole pass brought nothing new.
-    fn found_all(&self) -> bool {
-        match self.total {
-            Some(total) => self.seen.len() as u64 + self.unreadable >= total,
-            None => self.passes > 0 && self.seen.len() == self.seen_before_pass,
-        }
+    fn has_other_rows_than(&self, page: &PageFacts) -> bool {
+        matches!((self.total, page.total_items), (Some(before), Some(now)) if before != now)
     }
 
     fn next_pass(mut self) -> Result<Self, PagingError> {
@@ -199,10 +209,12 @@ impl Ties {
             return Err(PagingError::Unstable { second: self.second });
         }
         self.offset = 0;
-        self.seen_before_pass = self.seen.len();
-        self.unreadable = 0;
         Ok(self)
     }
+}
+
+fn middle(from: LocalTime, till: LocalTime) -> LocalTime {
+    from.plus_seconds(till.seconds_since(from) / 2)
 }
 
 fn next_offset(from: LocalTime, offset: u32, n_rows: u32) -> Result<u32, PagingError> {
@@ -216,3 +228,6 @@ fn check_sorted(starts: &[LocalTime]) -> Result<(), PagingError> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
