@@ -230,9 +230,7 @@ impl Poller {
     ) -> Step {
         let covered = match advance {
             Advance::Done => Some(window),
-            Advance::More { read_before } => {
-                Interval::new(window.from, window.till.min(read_before.to_instant(self.zone())))
-            }
+            Advance::More { read_before } => window.read_before(read_before, self.zone()),
         };
         let completed = completes.filter(|_| advance == Advance::Done);
         let tier_read = completed.and_then(|reading| match reading.purpose {

@@ -231,6 +231,18 @@ impl Interval {
         }
         hull
     }
+
+    /// The part that has been read once every row before the wall-clock time `before` was; None when that is nothing.
+    ///
+    /// Of a skipped time the moment before the skip is taken: [`LocalTime::to_instant`] would say that the hour behind
+    /// it was read as well.
+    pub fn read_before(self, before: LocalTime, zone: &TimeZone) -> Option<Interval> {
+        let reached = match zone.to_ambiguous_timestamp(before.to_civil()).earlier() {
+            Ok(timestamp) => Instant(timestamp.as_second()),
+            Err(_) => self.from,
+        };
+        Interval::new(self.from, self.till.min(reached))
+    }
 }
 
 /// A half-open interval `[from, till)` of wall-clock times.
@@ -250,3 +262,6 @@ impl LocalInterval {
         self.from <= time && time < self.till
     }
 }
+
+#[cfg(test)]
+mod tests;
