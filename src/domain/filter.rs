@@ -71,7 +71,8 @@ pub struct Traits<'a> {
     pub campaign: Option<i64>,
     pub scenario: Option<i64>,
     pub attributes: Vec<&'a str>,
-    pub tags: Vec<i64>,
+    /// The id of each tag; a tag without one still makes the call a tagged one.
+    pub tags: Vec<Option<i64>>,
 }
 
 /// Why a call is left out: the first question it fails, in the order of the configuration.
@@ -121,7 +122,7 @@ impl Filters {
     /// `Ok` when the call is to be published, else the reason it is not.
     pub fn judge(&self, call: &Traits<'_>) -> Result<(), LeftOut> {
         self.judge_kind(call)?;
-        if !self.tags.is_empty() && !call.tags.iter().any(|tag| self.tags.contains(tag)) {
+        if !self.tags.is_empty() && !call.tags.iter().flatten().any(|tag| self.tags.contains(tag)) {
             return Err(LeftOut::NoneOfTheTags);
         }
         self.channels.judge(call)
@@ -165,3 +166,6 @@ impl NamedChannels {
             || call.scenario.is_some_and(|scenario| self.scenarios.contains(&scenario))
     }
 }
+
+#[cfg(test)]
+mod tests;

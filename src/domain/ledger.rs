@@ -306,3 +306,6 @@ impl Draft<'_> {
         self.opened.entry(hour).or_insert_with(|| Opened { bucket: self.ledger.bucket(hour), touched: false })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,7 +201,7 @@ impl<'a> Call<'a> {
             campaign: self.campaign_id,
             scenario: self.scenario_id,
             attributes: self.attributes.0.iter().map(AsRef::as_ref).collect(),
-            tags: self.tags.0.iter().filter_map(|tag| tag.tag_id).collect(),
+            tags: self.tags.0.iter().map(|tag| tag.tag_id).collect(),
         }
     }
 
