@@ -333,3 +333,6 @@ impl Serialize for ExtraMap<'_, '_> {
         map.end()
     }
 }
+
+#[cfg(test)]
+mod tests;

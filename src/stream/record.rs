@@ -22,8 +22,8 @@ pub trait Column<'a>: FromWire<'a> {
         event: &mut S,
     ) -> Result<(), S::Error>;
 
-    /// Adds what the fingerprint is made of. An empty column adds nothing, so that null, an empty list and a column
-    /// that was not there are the same.
+    /// Adds what the fingerprint is made of. An empty column adds nothing, so that null, an empty text, an empty list
+    /// and a column that was not there are the same.
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>);
 
     /// Adds unknown columns of nested records, under `column[index].name`.
@@ -125,7 +125,7 @@ impl<'a> Column<'a> for Option<Text<'a>> {
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
-        if let Some(text) = self {
+        if let Some(text) = self.as_deref().filter(|text| !text.is_empty()) {
             tag(name, digest);
             bytes(text.as_bytes(), digest);
         }
@@ -263,15 +263,21 @@ impl<'a, T: Record<'a>> Serialize for InZone<'_, 'a, T> {
     }
 }
 
-/// Digests unknown columns by content, whatever the order of their keys.
+/// Digests unknown columns by content, whatever the order in which they and the keys inside them stand.
 pub fn digest_extra(extra: &Extra<'_>, digest: &mut Vec<u8>) {
-    for (name, json) in extra {
-        let canonical = canonical_json(json);
-        if canonical != "null" {
-            tag(name, digest);
-            bytes(canonical.as_bytes(), digest);
-        }
-    }
+    let mut scratch = Vec::new();
+    let contents = extra.iter().map(|(name, json)| (name, canonical_json(json)));
+    let hashes = contents.filter(|(_, json)| !is_empty_json(json)).map(|(name, json)| {
+        scratch.clear();
+        tag(name, &mut scratch);
+        bytes(json.as_bytes(), &mut scratch);
+        hash(&scratch)
+    });
+    unordered("extra", hashes, digest);
+}
+
+fn is_empty_json(json: &str) -> bool {
+    matches!(json, "null" | "[]" | "{}" | "\"\"")
 }
 
 /// The JSON text with the keys of every object in order, so that equal contents are equal texts.

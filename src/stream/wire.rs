@@ -296,6 +296,10 @@ fn scaled(digits: &[u8], point: i32) -> Option<i128> {
     let mut units: i128 = 0;
     for position in 0..point.max(0) {
         let digit = usize::try_from(position).ok().and_then(|at| digits.get(at)).map_or(0, |digit| digit - b'0');
+        if units == 0 && position as usize >= digits.len() {
+            // A zero with a large exponent is still zero, and not worth counting up to.
+            return Some(0);
+        }
         units = units * 10 + i128::from(digit);
         if units > Money::LARGEST {
             return None;
@@ -354,7 +358,7 @@ impl<'de> FromWire<'de> for Texts<'de> {
     }
 }
 
-/// A list of nested records.
+/// A list of nested records; nulls among them are dropped as well.
 #[derive(Clone, Debug)]
 pub struct Items<T>(pub Vec<T>);
 
@@ -366,7 +370,8 @@ impl<T> Default for Items<T> {
 
 impl<'de, T: Deserialize<'de>> FromWire<'de> for Items<T> {
     fn from_wire<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        list(deserializer).map(Self)
+        let items: Vec<Option<T>> = list(deserializer)?;
+        Ok(Self(items.into_iter().flatten().collect()))
     }
 
     fn absent() -> Option<Self> {
@@ -413,6 +418,8 @@ mod tests {
             ("0.000049", 0),
             ("1e3", 10_000_000),
             ("12.5E-1", 12_500),
+            ("0e2000000000", 0),
+            ("1e-2000000000", 0),
             ("99999999999999.9999", 999_999_999_999_999_999),
         ] {
             assert_eq!(Money::parse(text), Some(Money(units)), "{text}");
