@@ -58,9 +58,10 @@ impl Budget {
         Some((self.left(points), points.resets_at.since(now)))
     }
 
-    /// What is left of callfeed's share: the rest of the limit stays for others.
+    /// What is left of callfeed's share: the rest of the limit stays for others. Any share allows one point.
     fn left(&self, points: &Points) -> u64 {
-        let for_others = (points.limit as f64 * (1.0 - self.share)).floor() as u64;
+        let own = (points.limit as f64 * self.share).round() as u64;
+        let for_others = points.limit.saturating_sub(own.max(1));
         points.remaining.saturating_sub(for_others)
     }
 }
@@ -91,6 +92,14 @@ mod tests {
         assert_eq!(minute(31).wait(NOW), None);
         assert_eq!(minute(30).wait(NOW), Some((NOW + Duration::from_secs(41), PointsWindow::Minute)));
         assert_eq!(minute(0).wait(NOW), Some((NOW + Duration::from_secs(41), PointsWindow::Minute)));
+    }
+
+    #[test]
+    fn a_share_is_not_off_by_one_for_want_of_binary_fractions() {
+        // 60 * (1.0 - 0.8) is 11.99...: a point of the others' twelve was taken.
+        let minute = |remaining| Budget::new(0.8, [(PointsWindow::Minute, points(60, remaining, 41))]);
+        assert_eq!(minute(13).wait(NOW), None);
+        assert!(minute(12).wait(NOW).is_some());
     }
 
     #[test]
