@@ -66,3 +66,6 @@ pub mod metrics;
 pub mod status;
 
 pub mod simulator;
+
+#[cfg(test)]
+mod architecture_test;

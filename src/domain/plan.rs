@@ -256,3 +256,6 @@ fn backfill(situation: &Situation<'_>) -> Option<Reading> {
     }?;
     Some(Reading { window, purpose: Purpose::Backfill })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! Plans in virtual time: readings take no time unless a test says so, and waiting is free.
+
+use proptest::prelude::*;
+
+use super::super::pace::Points;
+use super::*;
+
+const START: Instant = Instant::from_unix_seconds(1_772_400_000);
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+const fn days(days: u64) -> Duration {
+    Duration::from_hours(days * 24)
+}
+
+fn tier(age: Duration, every: Duration) -> Tier {
+    Tier { age, every }
+}
+
+/// The ladder of the documents.
+fn usual_ladder(backfill: BackfillOrder) -> Ladder {
+    let tiers = vec![
+        tier(minutes(15), Duration::from_secs(30)),
+        tier(minutes(120), minutes(5)),
+        tier(days(1), minutes(60)),
+        tier(days(30), days(1)),
+    ];
+    Ladder { tiers, backfill, adaptive: true }
+}
+
+/// An account whose readings cost as many pages as a test wishes, in a time of its own.
+struct World {
+    ladder: Ladder,
+    coverage: Coverage,
+    floor: Instant,
+    clocks: Clocks,
+    experience: Experience,
+    budget: Budget,
+    now: Instant,
+}
+
+impl World {
+    fn new(ladder: Ladder, origin: Instant) -> Self {
+        let mut clocks = Clocks::default();
+        clocks.start_missing(&ladder, START);
+        Self {
+            ladder,
+            coverage: Coverage::starting_at(origin),
+            floor: origin,
+            clocks,
+            experience: Experience::default(),
+            budget: Budget::new(1.0, []),
+            now: START,
+        }
+    }
+
+    fn situation(&self) -> Situation<'_> {
+        Situation {
+            ladder: &self.ladder,
+            coverage: &self.coverage,
+            floor: self.floor,
+            clocks: &self.clocks,
+            experience: &self.experience,
+            budget: &self.budget,
+            now: self.now,
+        }
+    }
+
+    fn next(&self) -> Next {
+        next(&self.situation())
+    }
+
+    fn complete(&mut self, reading: &Reading, n_pages: u32, brought_news: bool) {
+        self.coverage.add(reading.window);
+        if let Purpose::Tier { age } = reading.purpose {
+            self.clocks.read(&self.ladder, age, reading.window.till);
+        }
+        self.experience.note(reading, n_pages, brought_news);
+    }
+
+    /// Reads until nothing is due at this moment.
+    fn read_all_due(&mut self, n_pages: u32) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        while let Next::Read(reading) = self.next() {
+            assert!(readings.len() < 10_000, "reading never ends");
+            self.complete(&reading, n_pages, false);
+            readings.push(reading);
+        }
+        readings
+    }
+}
+
+fn order() -> impl Strategy<Value = BackfillOrder> {
+    prop::sample::select(&[BackfillOrder::Newest, BackfillOrder::Oldest])
+}
+
+fn ladder() -> impl Strategy<Value = Ladder> {
+    let step = (60_u64..200_000, 1_u64..100_000);
+    (prop::collection::vec(step, 1..5), order(), any::<bool>()).prop_map(|(steps, backfill, adaptive)| {
+        let tiers = steps.into_iter().scan(Duration::ZERO, |age, (older, every)| {
+            *age += Duration::from_secs(older);
+            Some(tier(*age, Duration::from_secs(every)))
+        });
+        Ladder { tiers: tiers.collect(), backfill, adaptive }
+    })
+}
+
+/// No reading reaches where it may not, and its windows are short enough and leave nothing out.
+fn check_reading(world: &World, reading: &Reading) {
+    let earliest = world.floor.max(world.coverage.origin());
+    assert!(reading.window.till <= world.now && reading.window.from < reading.window.till, "{reading:?}");
+    match reading.purpose {
+        Purpose::Tier { .. } => assert!(reading.window.from >= earliest, "{reading:?} before {earliest}"),
+        Purpose::Backfill => {
+            let gaps = world.coverage.gaps(world.now);
+            let within = |gap: &Interval| gap.from <= reading.window.from && reading.window.till <= gap.till;
+            assert!(gaps.iter().any(within), "{reading:?} is in none of {gaps:?}");
+        }
+    }
+    let windows: Vec<Interval> = reading.windows().collect();
+    assert!(windows.iter().all(|window| window.till.since(window.from) <= LONGEST_WINDOW));
+    assert!(windows.windows(2).all(|pair| pair[0].till == pair[1].from));
+    assert_eq!((windows[0].from, windows[windows.len() - 1].till), (reading.window.from, reading.window.till));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn every_tier_is_read_in_time_and_the_back_fill_ends(
+        ladder in ladder(),
+        age_of_origin in 0_u64..9_000_000,
+        age_of_floor in 0_u64..9_000_000,
+        pages in prop::collection::vec((0_u32..9, any::<bool>()), 1..20),
+        points in prop::option::of(0_u64..1_000_000),
+    ) {
+        let mut world = World::new(ladder, START - Duration::from_secs(age_of_origin));
+        world.floor = START - Duration::from_secs(age_of_floor);
+        if let Some(points) = points {
+            let day = Points { limit: u64::MAX, remaining: points.max(1), resets_at: START + days(3000) };
+            world.budget = Budget::new(1.0, [(PointsWindow::Day, day)]);
+        }
+        let mut pages = pages.into_iter().cycle();
+        let mut last_read = world.clocks.0.clone();
+        let (mut n_waits, mut backfilled) = (0, Vec::new());
+        for _ in 0..4000 {
+            match world.next() {
+                Next::Read(reading) => {
+                    check_reading(&world, &reading);
+                    if let Purpose::Tier { age } = reading.purpose {
+                        for tier in world.ladder.tiers.iter().filter(|tier| tier.age <= age) {
+                            let before = last_read.insert(tier.age, world.now).unwrap_or(world.now);
+                            prop_assert!(world.now.since(before) <= tier.every, "{:?} is late at {}", tier, world.now);
+                        }
+                    } else if n_waits == 0 {
+                        backfilled.push(reading.window);
+                    }
+                    let (n_pages, brought_news) = pages.next().unwrap();
+                    world.complete(&reading, n_pages, brought_news);
+                }
+                Next::Wait { until, why } => {
+                    prop_assert!(until > world.now);
+                    prop_assert_eq!(why, Why::NothingDue);
+                    let live = world.ladder.live_age();
+                    prop_assert!(world.coverage.gaps(world.now - live).is_empty(), "a gap is left while waiting");
+                    prop_assert!(!is_backfilling(&world.situation()));
+                    world.now = until;
+                    n_waits += 1;
+                }
+            }
+        }
+        prop_assert!(n_waits > 0, "the back-fill never ends");
+        let newest_first = backfilled.windows(2).all(|pair| pair[1].till <= pair[0].from);
+        let oldest_first = backfilled.windows(2).all(|pair| pair[0].till <= pair[1].from);
+        let in_order = match world.ladder.backfill {
+            BackfillOrder::Newest => newest_first,
+            BackfillOrder::Oldest => oldest_first,
+        };
+        prop_assert!(in_order, "{:?}", backfilled);
+    }
+
+    #[test]
+    fn used_up_points_make_every_reading_wait(resets_in in 1_u64..100_000, order in order()) {
+        let mut world = World::new(usual_ladder(order), START - days(3));
+        let resets_at = START + Duration::from_secs(resets_in);
+        world.budget = Budget::new(0.8, [(PointsWindow::Minute, Points { limit: 60, remaining: 12, resets_at })]);
+        prop_assert_eq!(world.next(), Next::Wait { until: resets_at, why: Why::Points(PointsWindow::Minute) });
+        world.now = resets_at;
+        prop_assert!(matches!(world.next(), Next::Read(_)));
+    }
+}
+
+#[test]
+fn the_first_reading_is_the_live_one_and_then_comes_what_is_missing() {
+    for (order, first) in
+        [(BackfillOrder::Newest, START - minutes(15)), (BackfillOrder::Oldest, START - days(7) + days(1))]
+    {
+        let mut world = World::new(usual_ladder(order), START - days(7));
+        let readings = world.read_all_due(2);
+        assert_eq!(readings[0].purpose, Purpose::Tier { age: minutes(15) });
+        assert_eq!(readings[0].window, Interval { from: START - minutes(15), till: START });
+        assert!(readings[1..].iter().all(|reading| reading.purpose == Purpose::Backfill));
+        assert_eq!(readings[1].window, Interval { from: first - days(1), till: first });
+        assert_eq!(readings.len(), 1 + 7, "a day at a time");
+        assert_eq!(world.coverage.intervals(), [Interval { from: START - days(7), till: START }]);
+    }
+}
+
+#[test]
+fn live_readings_come_between_the_chunks_of_a_back_fill() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(365));
+    let mut purposes = Vec::new();
+    for _ in 0..6 {
+        let Next::Read(reading) = world.next() else { panic!("nothing to read") };
+        world.complete(&reading, 4, false);
+        world.now = world.now + Duration::from_secs(20);
+        purposes.push(reading.purpose);
+    }
+    let (live, chunk) = (Purpose::Tier { age: minutes(15) }, Purpose::Backfill);
+    assert_eq!(purposes, [live, chunk, live, chunk, live, chunk]);
+}
+
+#[test]
+fn chunks_grow_over_quiet_times_and_shrink_over_busy_ones() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(3650));
+    let quiet = world.read_all_due(1);
+    let lengths: Vec<u64> =
+        quiet[1..9].iter().map(|reading| reading.window.till.since(reading.window.from).as_secs()).collect();
+    let day = 86_400;
+    assert_eq!(lengths, [day, 2 * day, 4 * day, 8 * day, 16 * day, 32 * day, 64 * day, 88 * day]);
+
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(3));
+    let busy = world.read_all_due(50);
+    let shortest = busy[1..].iter().map(|reading| reading.window.till.since(reading.window.from)).min();
+    assert!(busy.len() > 24 && shortest.is_some_and(|shortest| shortest <= SHORTEST_CHUNK));
+}
+
+#[test]
+fn a_larger_tier_takes_the_place_of_a_smaller_one_when_it_costs_no_more() {
+    for (pages_of_larger, expected) in [(1, minutes(120)), (2, minutes(15))] {
+        let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(30));
+        world.read_all_due(1);
+        let window = Interval { from: START - minutes(120), till: START };
+        world.experience.note(
+            &Reading { window, purpose: Purpose::Tier { age: minutes(120) } },
+            pages_of_larger,
+            false,
+        );
+        world.now = START + minutes(5);
+        let Next::Read(reading) = world.next() else { panic!("nothing to read") };
+        assert_eq!(reading.purpose, Purpose::Tier { age: expected });
+        world.complete(&reading, 1, false);
+        let other = world.read_all_due(1).iter().map(|reading| reading.purpose).collect::<Vec<_>>();
+        assert_eq!(other.is_empty(), pages_of_larger == 1, "{other:?}");
+    }
+}
+
+#[test]
+fn news_bring_the_next_reading_forward_only_with_points_to_spare() {
+    let next_live = |adaptive, budget: Budget| {
+        let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - minutes(15));
+        world.ladder.adaptive = adaptive;
+        world.budget = budget;
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            let Next::Read(reading) = world.next() else { panic!("nothing to read") };
+            world.complete(&reading, 1, true);
+            let Next::Wait { until, .. } = world.next() else { panic!("something is due at once") };
+            waits.push(until.since(world.now).as_secs());
+            world.now = until;
+        }
+        waits
+    };
+    let day = |remaining| {
+        let points = Points { limit: 1_000_000, remaining, resets_at: START + days(1) };
+        Budget::new(1.0, [(PointsWindow::Day, points)])
+    };
+    assert_eq!(next_live(true, day(1_000_000)), [15, 15, 7, 7]);
+    assert_eq!(next_live(false, day(1_000_000)), [30, 30, 30, 30]);
+    assert_eq!(next_live(true, day(3000)), [30, 30, 30, 30], "the ladder takes about 3200 points a day");
+    assert_eq!(next_live(true, Budget::new(1.0, [])), [30, 30, 30, 30], "what is not known is not spent");
+}
+
+#[test]
+fn what_a_pause_left_out_is_a_gap_and_is_filled() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(2));
+    world.ladder.tiers.truncate(1);
+    world.read_all_due(1);
+    world.now = START + days(3);
+    let readings = world.read_all_due(1);
+    assert_eq!(readings[0].purpose, Purpose::Tier { age: minutes(15) });
+    assert_eq!(readings[1].window.till, world.now - minutes(15));
+    assert_eq!(world.coverage.intervals(), [Interval { from: START - days(2), till: world.now }]);
+}
+
+#[test]
+fn a_tier_that_is_no_longer_configured_loses_its_clock_and_a_new_one_waits() {
+    let mut ladder = usual_ladder(BackfillOrder::Newest);
+    let mut clocks = Clocks::default();
+    clocks.read(&ladder, days(30), START);
+    assert_eq!(clocks.0.len(), 4);
+    ladder.tiers[1] = tier(minutes(180), minutes(5));
+    let later = START + minutes(1);
+    clocks.start_missing(&ladder, later);
+    assert_eq!(clocks.0.get(&minutes(180)), Some(&later));
+    clocks.read(&ladder, minutes(15), later);
+    assert!(!clocks.0.contains_key(&minutes(120)));
+    assert_eq!(clocks.0.get(&days(30)), Some(&START), "a small reading says nothing of a large tier");
+}
