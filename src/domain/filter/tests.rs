@@ -31,7 +31,7 @@ impl GivenCall {
 fn is_kept(filters: &Filters, call: &GivenCall) -> bool {
     // `include: primary` keeps calls whose `attributes` contain `primary`; `tagged` those with at least one tag.
     let included = filters.include == Include::All
-        || (filters.include == Include::Primary && call.attributes.iter().any(|attribute| *attribute == "primary"))
+        || (filters.include == Include::Primary && call.attributes.contains(&"primary"))
         || (filters.include == Include::Tagged && !call.tags.is_empty());
     // `tags`: when given, only calls that carry one of them.
     let carried = filters.tags.iter().filter(|wanted| call.tags.iter().any(|tag| tag == &Some(**wanted))).count();

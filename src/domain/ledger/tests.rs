@@ -7,7 +7,7 @@ use super::*;
 const NOT_PRIMARY: Result<(), LeftOut> = Err(LeftOut::NotPrimary);
 
 fn prints(numbers: [u64; Part::ALL.len()]) -> Prints {
-    Prints::from_hashes(numbers.map(|number| (number > 0).then(|| number << 40)))
+    Prints::from_hashes(numbers.map(|number| (number > 0).then_some(number << 40)))
 }
 
 fn entry(numbers: [u64; Part::ALL.len()], revision: u32, withdrawn: bool) -> Entry {
