@@ -238,7 +238,7 @@ impl Poller {
             Purpose::Backfill => None,
         });
         let forgotten = match completed {
-            Some(_) => self.progress.forgettable(self.ladder.horizon(), self.zone(), self.context.clock.now()),
+            Some(_) => self.progress.forgettable(&self.ladder, self.zone(), self.context.clock.now()),
             None => Vec::new(),
         };
         Step { covered, tier_read, buckets, forgotten }

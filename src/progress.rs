@@ -134,8 +134,8 @@ impl Progress {
     }
 
     /// Hours that no reading will touch again: beyond the horizon, and read completely.
-    pub fn forgettable(&self, horizon: Duration, zone: &TimeZone, now: Instant) -> Vec<LocalHour> {
-        let oldest_needed = now - horizon - SLACK;
+    pub fn forgettable(&self, ladder: &Ladder, zone: &TimeZone, now: Instant) -> Vec<LocalHour> {
+        let oldest_needed = ladder.needed_from(&self.clocks, now) - SLACK;
         let is_past = |hour: &LocalHour| hour.end().to_instant(zone) <= oldest_needed;
         let past = self.ledger.hours().take_while(is_past);
         past.filter(|hour| self.is_covered(*hour, zone)).take(FORGOTTEN_AT_ONCE).collect()

@@ -49,6 +49,17 @@ impl Ladder {
         self.tiers.last().map_or(Duration::ZERO, |tier| tier.age)
     }
 
+    /// The oldest start time that the largest tier has still to read.
+    ///
+    /// A row leaves the horizon when that tier has read it for the last time, not by the clock alone: when nothing was
+    /// read for longer than the tier's interval, calls that were still going on when reading stopped were never seen,
+    /// though what was read counts their start as covered.
+    pub fn needed_from(&self, clocks: &Clocks, now: Instant) -> Instant {
+        let Some(largest) = self.tiers.last() else { return now };
+        let due = clocks.0.get(&largest.age).map_or(now, |last| *last + largest.every);
+        now.min(due) - largest.age
+    }
+
     fn live_age(&self) -> Duration {
         self.tiers.first().map_or(Duration::ZERO, |tier| tier.age)
     }
@@ -195,16 +206,20 @@ pub fn is_backfilling(situation: &Situation<'_>) -> bool {
     backfill(situation).is_some()
 }
 
+/// The tier to read now. The live one comes first, unless a larger one has waited for a whole interval of its own:
+/// where the API is so slow that the live tier is always due, the others would never be read.
 fn due_tier(situation: &Situation<'_>) -> Option<Reading> {
-    let due = |tier: &&Tier| due_at(situation, tier) <= situation.now;
-    let smallest = situation.ladder.tiers.iter().find(due)?;
-    let merged = situation.ladder.tiers.iter().rev().filter(due).find(|tier| {
-        let cost = |tier| situation.experience.pages(tier);
-        cost(tier).is_some_and(|larger| larger <= cost(smallest).unwrap_or(1))
-    });
-    let age = merged.unwrap_or(smallest).age;
+    let ladder = situation.ladder;
+    let due = || ladder.tiers.iter().filter(|tier| due_at(situation, tier) <= situation.now);
+    let urgent = due().min_by_key(|tier| due_at(situation, tier) + tier.every)?;
+    let experience = situation.experience;
+    let cost = experience.pages(urgent).unwrap_or(1);
+    let costs_no_more = |tier: &&Tier| experience.pages(tier).is_some_and(|larger| larger <= cost);
+    let age = due().filter(|tier| tier.age > urgent.age).rfind(costs_no_more).unwrap_or(urgent).age;
+    let from =
+        if age == ladder.horizon() { ladder.needed_from(situation.clocks, situation.now) } else { situation.now - age };
     let earliest = situation.floor.max(situation.coverage.origin());
-    let window = Interval::new(earliest.max(situation.now - age), situation.now)?;
+    let window = Interval::new(earliest.max(from), situation.now)?;
     Some(Reading { window, purpose: Purpose::Tier { age } })
 }
 

@@ -181,7 +181,7 @@ impl Belief {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn a_bucket_comes_back_from_its_bytes(bucket in any_bucket()) {

@@ -286,13 +286,71 @@ fn news_bring_the_next_reading_forward_only_with_points_to_spare() {
 #[test]
 fn what_a_pause_left_out_is_a_gap_and_is_filled() {
     let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(2));
-    world.ladder.tiers.truncate(1);
-    world.read_all_due(1);
+    world.ladder.tiers.truncate(2);
+    world.read_all_due(5);
     world.now = START + days(3);
-    let readings = world.read_all_due(1);
+    let readings = world.read_all_due(5);
     assert_eq!(readings[0].purpose, Purpose::Tier { age: minutes(15) });
-    assert_eq!(readings[1].window.till, world.now - minutes(15));
+    assert_eq!(readings[0].window.from, world.now - minutes(15));
     assert_eq!(world.coverage.intervals(), [Interval { from: START - days(2), till: world.now }]);
+}
+
+#[test]
+fn a_call_that_went_on_when_reading_stopped_is_read_after_any_pause() {
+    // The call started ten minutes before the last reading and ended after it: its start counts as covered, and a
+    // pause longer than the horizon would have left it behind for good.
+    for pause in [minutes(1), minutes(60), days(3), days(400)] {
+        for n_tiers in 1..=4 {
+            let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(2));
+            world.ladder.tiers.truncate(n_tiers);
+            world.read_all_due(2);
+            let call = START - minutes(10);
+            world.now = START + pause;
+            let mut readings = world.read_all_due(2);
+            // The tier that reaches it may be due later only when the pause was short.
+            while !readings.iter().any(|reading| reading.window.contains(call)) {
+                let Next::Wait { until, .. } = world.next() else { panic!("{pause:?}, {n_tiers} tiers") };
+                world.now = until;
+                assert!(until <= START + pause.max(days(1)), "{pause:?}, {n_tiers} tiers");
+                readings.extend(world.read_all_due(2));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_ledger_is_needed_as_far_back_as_the_largest_tier_will_read() {
+    let ladder = usual_ladder(BackfillOrder::Newest);
+    let mut clocks = Clocks::default();
+    assert_eq!(ladder.needed_from(&clocks, START), START - days(30));
+    clocks.read(&ladder, days(30), START);
+    for (later, expected) in [(0, -30), (1, -29), (2, -29), (50, -29)] {
+        let expected = Instant::from_unix_seconds(START.unix_seconds() + expected * 86_400);
+        assert_eq!(ladder.needed_from(&clocks, START + days(later)), expected, "{later} days later");
+    }
+}
+
+#[test]
+fn a_slow_api_starves_no_tier() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(30));
+    world.read_all_due(2);
+    let mut last_read = world.clocks.0.clone();
+    while world.now < START + days(3) {
+        match world.next() {
+            Next::Read(reading) => {
+                // Longer than the live tier's interval: it is due again at once.
+                world.now = world.now + Duration::from_secs(40);
+                world.complete(&reading, 2, false);
+            }
+            Next::Wait { until, .. } => world.now = until,
+        }
+        for (age, at) in &world.clocks.0 {
+            let every = world.ladder.tiers.iter().find(|tier| tier.age == *age).unwrap().every;
+            let before = last_read.insert(*age, *at).unwrap();
+            assert!(at.since(before) <= every * 2 + minutes(3), "tier of {age:?} was read {before} and then {at}");
+        }
+    }
+    assert!(last_read.values().all(|at| *at > START), "{last_read:?}");
 }
 
 #[test]
