@@ -10,7 +10,7 @@
 //!                v                                      |
 //!  start ---> [Seek: from here to the end] -------------+---> done: the page reached total_items
 //!              |  ^            |
-//!  no progress |  | every row  | no start time on the page can be read
+//!  no progress |  | every row  | no start time on the page can be read, or they are not in order
 //!              |  | was seen   v
 //!              |  |          [Seek: half of the time], and so on down to one second
 //!              v  |
@@ -37,8 +37,9 @@ pub struct Paging {
 
 #[derive(Clone, Debug)]
 enum Position {
-    /// Everything before `from` was read. `till` is before the window's end when a page without a readable start time
-    /// made the rest too large to see where it leads.
+    /// Everything before `from` was read. `till` is before the window's end when a page did not tell where it leads:
+    /// without a readable start time, or not in order, as it may be in an hour that a clock change repeats when the
+    /// server sorts by what the clock does not show.
     Seek { from: LocalTime, till: LocalTime },
     /// The second holds more rows than a page.
     Ties(Ties),
@@ -94,8 +95,6 @@ pub enum Advance {
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PagingError {
-    #[error("rows came unsorted: {earlier} stands behind {later}, although sorting by start time was asked for")]
-    Unsorted { earlier: LocalTime, later: LocalTime },
     #[error("the page is empty, although {total_items} rows are announced")]
     EmptyPage { total_items: u64 },
     #[error("rows of {second} kept changing places between pages")]
@@ -120,7 +119,6 @@ impl Paging {
 
     /// Moves on behind a page. An error leaves the position where it was.
     pub fn advance(&mut self, page: &PageFacts) -> Result<Advance, PagingError> {
-        check_sorted(&page.starts)?;
         if let (0, Some(total_items @ 1..), 0) = (page.n_rows, page.total_items, self.request().offset) {
             return Err(PagingError::EmptyPage { total_items });
         }
@@ -136,7 +134,7 @@ impl Paging {
     }
 
     fn seek(&self, from: LocalTime, till: LocalTime, page: &PageFacts) -> (Position, Advance) {
-        let last = page.starts.last().copied();
+        let last = page.starts.last().copied().filter(|_| page.starts.is_sorted());
         let moved_on = last.filter(|last| *last > from);
         if self.is_last(page, moved_on.is_some()) || last >= Some(till) {
             return self.behind(till);
@@ -220,13 +218,6 @@ fn middle(from: LocalTime, till: LocalTime) -> LocalTime {
 fn next_offset(from: LocalTime, offset: u32, n_rows: u32) -> Result<u32, PagingError> {
     let next = offset.saturating_add(n_rows);
     if next > MAX_OFFSET { Err(PagingError::OffsetWall { from }) } else { Ok(next) }
-}
-
-fn check_sorted(starts: &[LocalTime]) -> Result<(), PagingError> {
-    match starts.windows(2).find(|pair| pair[0] > pair[1]) {
-        Some(pair) => Err(PagingError::Unsorted { earlier: pair[1], later: pair[0] }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -260,12 +260,13 @@ fn a_request_holds_the_window_whichever_way_its_bounds_are_read() {
 }
 
 #[test]
-fn an_unsorted_page_is_an_error_and_leaves_the_position() {
+fn a_page_that_is_not_in_order_moves_nothing_and_halves_the_time_asked_for() {
     let mut paging = Paging::new(window(100, 160), 3);
-    let before = paging.request();
-    let error = paging.advance(&page(&[120, 119, 130], Some(9))).unwrap_err();
-    assert_eq!(error, PagingError::Unsorted { earlier: local(119), later: local(120) });
-    assert_eq!(paging.request(), before);
+    assert_eq!(paging.advance(&page(&[120, 119, 130], Some(9))), Ok(Advance::More { read_before: local(100) }));
+    assert_eq!(paging.request().date_till, local(130));
+    // All rows of the half are on the page: their order does not matter.
+    assert_eq!(paging.advance(&page(&[120, 119], Some(2))), Ok(Advance::More { read_before: local(130) }));
+    assert_eq!(paging.request(), PageRequest { date_from: local(129), date_till: local(160), offset: 0, limit: 3 });
 }
 
 #[test]
