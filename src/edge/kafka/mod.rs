@@ -11,6 +11,7 @@
 
 mod connection;
 mod deliveries;
+mod in_hand;
 mod observer;
 mod owner;
 mod publisher;

@@ -210,6 +210,8 @@ impl TransactionalProducer {
                 let reason = self.producer.context().log.reason(&error);
                 return Err(Trouble::Broken(format!("the {what} has no outcome after {:?}: {reason}", self.patience)));
             }
+            // Some errors come back at once.
+            self.poll();
         }
     }
 
@@ -227,17 +229,22 @@ impl TransactionalProducer {
         }
     }
 
-    /// librdkafka purges all records when one has failed, and tells the cause only to who asks for the commit.
+    /// librdkafka purges all records when one has failed, and tells the cause only to who asks for the commit, which
+    /// it then refuses.
     fn why_aborted(&self) -> Trouble {
         let started = Instant::now();
-        while self.producer.in_flight_count() > 0 && started.elapsed() < PURGE {
+        while self.producer.in_flight_count() > 0 {
+            if started.elapsed() > PURGE {
+                return Trouble::Abort { reason: "a record was not delivered".to_owned(), refused: false };
+            }
             self.poll();
         }
-        match self.producer.commit_transaction(Duration::ZERO) {
+        match self.producer.commit_transaction(SLICE) {
             Err(KafkaError::Transaction(cause)) if cause.txn_requires_abort() => {
                 Trouble::Abort { reason: cause.to_string(), refused: is_refusal(cause.code()) }
             }
-            _ => Trouble::Abort { reason: "a record was not delivered".to_owned(), refused: false },
+            Err(error) => Trouble::Broken(error.to_string()),
+            Ok(()) => Trouble::Broken("committed with a record that was not delivered".to_owned()),
         }
     }
 

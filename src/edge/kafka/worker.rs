@@ -17,15 +17,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use super::connection::Unreachable;
+use super::in_hand::{InHand, refused_record};
 use super::observer::KafkaEvent;
 use super::owner::Owner;
 use super::publisher::{Acknowledged, Ending, PublishError, PublisherSettings, StartError, Step};
 use super::stop::Stop;
-use super::transaction::{InitialiseError, LAST_MOMENT, SendError, TransactionalProducer, Trouble, is_refusal};
+use super::transaction::{InitialiseError, LAST_MOMENT, SendError, TransactionalProducer, Trouble};
 
 /// A transaction is closed when it holds so many bytes: half of what may be in flight, so that the other half can
 /// gather while it commits.
@@ -83,15 +83,6 @@ enum Group {
     Closed,
 }
 
-/// A step in the open transaction.
-struct InHand {
-    step: Step,
-    /// The number of its first record in the transaction.
-    first: usize,
-    /// Found while it was sent.
-    fault: Option<PublishError>,
-}
-
 impl Worker {
     fn start(settings: PublisherSettings, inbox: Receiver<Step>, stop: Arc<Stop>) -> Result<Self, StartError> {
         let mut producer = TransactionalProducer::create(&settings, Arc::clone(&stop))?;
@@ -124,7 +115,7 @@ impl Worker {
     }
 
     fn take(&mut self, step: Step) {
-        self.in_hand.push(InHand { step, first: 0, fault: None });
+        self.in_hand.push(InHand::new(step));
     }
 
     /// Brings the steps in hand, and those that join meanwhile, to their answers. `Err` is the end of the worker.
@@ -221,7 +212,7 @@ impl Worker {
 
     fn send(&mut self, index: usize) -> Result<(), Trouble> {
         let in_hand = &mut self.in_hand[index];
-        in_hand.first = self.producer.sent();
+        in_hand.first = Some(self.producer.sent());
         for (position, record) in in_hand.step.records.iter().enumerate() {
             let fault = match self.producer.send(record) {
                 Ok(()) => continue,
@@ -241,8 +232,7 @@ impl Worker {
         let failures = self.producer.take_failures();
         let before = self.in_hand.len();
         for mut in_hand in std::mem::take(&mut self.in_hand) {
-            let fault = in_hand.fault.take().or_else(|| self.fault_of(&in_hand, &failures));
-            match fault {
+            match in_hand.take_fault(&failures, self.settings.max_batch_bytes) {
                 None => self.in_hand.push(in_hand),
                 Some(fault) => {
                     let is_too_large = matches!(fault, PublishError::TooLarge { .. });
@@ -252,31 +242,6 @@ impl Worker {
             }
         }
         self.in_hand.len() < before
-    }
-
-    /// What a step itself did wrong; not what befell it, such as a time-out.
-    fn fault_of(&self, in_hand: &InHand, failures: &[(usize, RDKafkaErrorCode)]) -> Option<PublishError> {
-        let records = &in_hand.step.records;
-        let own = |(number, code): &(usize, RDKafkaErrorCode)| {
-            let position = number.checked_sub(in_hand.first).filter(|position| *position < records.len())?;
-            Some((position, *code))
-        };
-        let failures: Vec<(usize, RDKafkaErrorCode)> = failures.iter().filter_map(own).collect();
-        let is_too_large =
-            |code| matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge);
-        // A larger record than this was alone in its batch; smaller ones may have failed for their neighbours.
-        let is_alone = |position: usize| records[position].size() > self.settings.max_batch_bytes;
-        let mut too_large: Vec<usize> = failures
-            .iter()
-            .filter(|(position, code)| is_too_large(*code) && is_alone(*position))
-            .map(|(position, _)| *position)
-            .collect();
-        if !too_large.is_empty() {
-            too_large.sort_unstable();
-            return Some(PublishError::TooLarge { records: too_large });
-        }
-        let (position, code) = failures.into_iter().find(|(_, code)| is_refusal(*code) || is_too_large(*code))?;
-        Some(refused_record(&records[position].topic, code))
     }
 
     /// What became of the transaction is unknown, or the producer is of no more use: a new producer resolves what is
@@ -367,10 +332,6 @@ fn write_owner(
     })?;
     producer.commit().map_err(failed)?;
     producer.last_offset().ok_or_else(|| unreachable("the owner record has no offset".to_owned()))
-}
-
-fn refused_record(topic: &str, code: RDKafkaErrorCode) -> PublishError {
-    PublishError::Refused { reason: format!("topic `{topic}`: {code}") }
 }
 
 fn start_error(settings: &PublisherSettings, error: InitialiseError) -> StartError {

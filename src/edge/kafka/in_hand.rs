@@ -1,0 +1,94 @@
+//! A step in the open transaction, and whether it is to blame when that fails.
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::deliveries::Failure;
+use super::publisher::{PublishError, Step};
+use super::record::Record;
+use super::transaction::is_refusal;
+
+pub(super) struct InHand {
+    pub step: Step,
+    /// The number of its first record in the transaction, once that has been sent.
+    pub first: Option<usize>,
+    /// Found while it was sent.
+    pub fault: Option<PublishError>,
+}
+
+impl InHand {
+    pub fn new(step: Step) -> Self {
+        Self { step, first: None, fault: None }
+    }
+
+    /// What the step itself did wrong; not what befell it, such as a time-out or a neighbour's fault. Asked after an
+    /// abort, and answered once.
+    pub fn take_fault(&mut self, failures: &[Failure], max_batch_bytes: usize) -> Option<PublishError> {
+        let first = self.first.take();
+        self.fault.take().or_else(|| fault_in(&self.step.records, first?, failures, max_batch_bytes))
+    }
+}
+
+pub(super) fn refused_record(topic: &str, code: RDKafkaErrorCode) -> PublishError {
+    PublishError::Refused { reason: format!("topic `{topic}`: {code}") }
+}
+
+fn fault_in(records: &[Record], first: usize, failures: &[Failure], max_batch_bytes: usize) -> Option<PublishError> {
+    let own = |(number, code): &Failure| {
+        let position = number.checked_sub(first).filter(|position| *position < records.len())?;
+        Some((position, *code))
+    };
+    let failures: Vec<Failure> = failures.iter().filter_map(own).collect();
+    // A larger record than this was alone in its batch; smaller ones may have failed for their neighbours.
+    let is_alone = |position: usize| records[position].size() > max_batch_bytes;
+    let too_large = failures.iter().filter(|(position, code)| is_too_large(*code) && is_alone(*position));
+    let mut too_large: Vec<usize> = too_large.map(|(position, _)| *position).collect();
+    if !too_large.is_empty() {
+        too_large.sort_unstable();
+        return Some(PublishError::TooLarge { records: too_large });
+    }
+    let (position, code) = failures.into_iter().find(|(_, code)| is_refusal(*code) || is_too_large(*code))?;
+    Some(refused_record(&records[position].topic, code))
+}
+
+fn is_too_large(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_BATCH_BYTES: usize = 10_000;
+
+    fn fault(failures: &[Failure]) -> Option<PublishError> {
+        let record = |bytes: usize| Record {
+            topic: "calls".into(),
+            partition: None,
+            key: None,
+            value: Some(vec![0; bytes]),
+            headers: Vec::new(),
+            timestamp_ms: None,
+        };
+        // The records 5, 6 and 7 of the transaction.
+        fault_in(&[record(10), record(20_000), record(30_000)], 5, failures, MAX_BATCH_BYTES)
+    }
+
+    #[test]
+    fn a_step_is_to_blame_for_its_own_records_only() {
+        use RDKafkaErrorCode::{MessageSizeTooLarge, MessageTimedOut, PurgeQueue, UnknownTopic};
+        let refused = Some(refused_record("calls", UnknownTopic));
+        let too_large = |records: &[usize]| Some(PublishError::TooLarge { records: records.to_vec() });
+        let cases: [(&[Failure], Option<PublishError>); 6] = [
+            (&[(4, UnknownTopic), (8, MessageSizeTooLarge)], None),
+            (&[(5, PurgeQueue), (6, MessageTimedOut)], None),
+            (&[(7, UnknownTopic), (5, PurgeQueue)], refused),
+            (&[(7, MessageSizeTooLarge), (6, MessageSizeTooLarge), (5, PurgeQueue)], too_large(&[1, 2])),
+            (&[(6, MessageSizeTooLarge), (5, MessageSizeTooLarge)], too_large(&[1])),
+            // The topic takes less than the smallest batches: no record is to blame, somebody must act.
+            (&[(5, MessageSizeTooLarge)], Some(refused_record("calls", MessageSizeTooLarge))),
+        ];
+        for (failures, expected) in cases {
+            assert_eq!(fault(failures), expected, "{failures:?}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What the tests of the Kafka edge share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use callfeed::edge::kafka::topics::{self, Creation, TopicPlan, TopicProblem};
+use callfeed::edge::kafka::{
+    Connection, KafkaEvent, PublishError, Publisher, PublisherSettings, Record, RestoreError, StateTopic,
+};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::support::{Cluster, Servers, block_on, eventually, unique_name};
+
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+const PARTITIONS: i32 = 3;
+
+/// Topics and a group of a test's own, on some cluster.
+pub struct Bench {
+    pub cluster: Cluster,
+    pub group: String,
+    pub state: String,
+    pub calls: String,
+    pub dead_letter: String,
+    pub properties: BTreeMap<String, String>,
+    pub commit_interval: Duration,
+    pub commit_max_events: usize,
+    pub events: Arc<Mutex<Vec<KafkaEvent>>>,
+}
+
+pub type Outcome = Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>;
+
+impl Bench {
+    /// Without topics, and without a cluster that answers.
+    pub fn empty() -> Bench {
+        Bench {
+            cluster: Cluster::at("127.0.0.1:1"),
+            group: unique_name("group"),
+            state: unique_name("state"),
+            calls: unique_name("calls"),
+            dead_letter: unique_name("dead"),
+            properties: BTreeMap::new(),
+            commit_interval: Duration::from_millis(100),
+            commit_max_events: 5000,
+            events: Arc::default(),
+        }
+    }
+
+    pub fn shared() -> Bench {
+        Bench::on(Servers::shared().kafka.clone())
+    }
+
+    pub fn shared_with_state(settings: &[(&str, &str)]) -> Bench {
+        let bench = Bench { cluster: Servers::shared().kafka.clone(), ..Bench::empty() };
+        bench.cluster.create_topic(&bench.state, PARTITIONS, settings);
+        bench
+    }
+
+    pub fn on(cluster: Cluster) -> Bench {
+        let bench = Bench { cluster, ..Bench::empty() };
+        bench.cluster.create_topic(&bench.state, PARTITIONS, &[("cleanup.policy", "compact")]);
+        bench.cluster.create_topic(&bench.calls, 1, &[]);
+        bench
+    }
+
+    pub fn property(&mut self, name: &str, value: &str) {
+        self.properties.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub fn connection(&self) -> Connection {
+        Connection {
+            bootstrap_servers: self.cluster.bootstrap.clone(),
+            client_id: "callfeed-test".to_owned(),
+            producer_properties: self.properties.clone(),
+            consumer_properties: BTreeMap::new(),
+        }
+    }
+
+    pub fn start(&self) -> Publisher {
+        self.start_as("first")
+    }
+
+    pub fn start_as(&self, instance: &str) -> Publisher {
+        let events = Arc::clone(&self.events);
+        let settings = PublisherSettings {
+            connection: self.connection(),
+            group_id: self.group.clone(),
+            instance_id: instance.to_owned(),
+            state_topic: self.state.clone(),
+            commit_interval: self.commit_interval,
+            commit_max_events: self.commit_max_events,
+            max_batch_bytes: 256 * 1024,
+            observer: Arc::new(move |event| events.lock().unwrap().push(event)),
+        };
+        block_on(async move { Publisher::start(settings).await }).unwrap()
+    }
+
+    /// An event and the state that belongs to it.
+    pub fn step(&self, publisher: &Publisher, account: &str, value: &str) -> Outcome {
+        let records = vec![self.event(account, value.as_bytes()), self.state(account, Some(value.into()))];
+        publish(publisher, records)
+    }
+
+    pub fn event(&self, key: &str, value: &[u8]) -> Record {
+        Record {
+            topic: self.calls.as_str().into(),
+            partition: None,
+            key: Some(key.into()),
+            value: Some(value.to_vec()),
+            headers: vec![("ce_id", b"1".as_slice().into())],
+            timestamp_ms: Some(1_700_000_000_000),
+        }
+    }
+
+    pub fn state(&self, key: &str, value: Option<Vec<u8>>) -> Record {
+        Record {
+            topic: self.state.as_str().into(),
+            partition: Some(self.state_topic().partition_of(key)),
+            key: Some(key.into()),
+            value,
+            headers: Vec::new(),
+            timestamp_ms: None,
+        }
+    }
+
+    pub fn state_topic(&self) -> StateTopic {
+        StateTopic {
+            connection: self.connection_of_a_consumer(),
+            group_id: self.group.clone(),
+            topic: self.state.as_str().into(),
+            partitions: PARTITIONS,
+        }
+    }
+
+    pub fn connection_of_a_consumer(&self) -> Connection {
+        Connection { producer_properties: BTreeMap::new(), ..self.connection() }
+    }
+
+    pub fn restore(&self) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+        block_on(self.restore_within(TIMEOUT))
+    }
+
+    pub fn restore_within(
+        &self,
+        within: Duration,
+    ) -> impl Future<Output = Result<HashMap<String, Vec<u8>>, RestoreError>> + Send + 'static + use<> {
+        let topic = self.state_topic();
+        async move { topic.restore(&topic.all_partitions(), within, |_| {}).await }
+    }
+
+    /// What a process leaves behind that is killed between sending and committing.
+    pub fn leave_transaction_open(&self, transactional_id: &str, keys: &[&str]) -> BaseProducer {
+        let producer = self.cluster.producer(&[("transactional.id", transactional_id)]);
+        producer.begin_transaction().unwrap();
+        for key in keys {
+            let partition = self.state_topic().partition_of(key);
+            let state = BaseRecord::to(&self.state).partition(partition).key(*key).payload("open");
+            producer.send(state).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(TIMEOUT).unwrap();
+        producer
+    }
+
+    pub fn committed_keys(&self) -> Vec<String> {
+        self.cluster.read_committed(&self.calls).iter().map(|record| record.key_text().to_owned()).collect()
+    }
+
+    pub fn committed_values(&self) -> Vec<String> {
+        let text = |value: Option<Vec<u8>>| String::from_utf8(value.unwrap()).unwrap();
+        self.cluster.read_committed(&self.calls).into_iter().map(|record| text(record.value)).collect()
+    }
+
+    /// A commit is acknowledged before its markers are in all partitions. A lone broker that is killed in between
+    /// forgets them when it starts again (seen with Kafka 4.3.1), and leaves a transaction that hangs for ever: no
+    /// concern of these tests.
+    pub fn wait_for_markers(&self, records: usize) {
+        eventually("the commit markers", TIMEOUT, || (self.committed_keys().len() == records).then_some(()));
+        self.restore().unwrap();
+    }
+
+    /// Counts what is not committed yet.
+    pub fn end_of_calls(&self) -> i64 {
+        let consumer: BaseConsumer = self.cluster.client().set("isolation.level", "read_uncommitted").create().unwrap();
+        consumer.fetch_watermarks(&self.calls, 0, TIMEOUT).unwrap().1
+    }
+
+    pub fn failures(&self) -> Vec<&'static str> {
+        let kind = |event: &KafkaEvent| match event {
+            KafkaEvent::Failed { kind } => Some(*kind),
+            KafkaEvent::Committed { .. } => None,
+        };
+        self.events.lock().unwrap().iter().filter_map(kind).collect()
+    }
+
+    pub fn plan(&self, creation: Option<Creation>) -> TopicPlan {
+        TopicPlan {
+            state: self.state.clone(),
+            state_partitions: PARTITIONS,
+            dead_letter: self.dead_letter.clone(),
+            events: vec![self.calls.clone()],
+            creation,
+            manage: true,
+        }
+    }
+
+    pub fn partitions(&self, topic: &str) -> usize {
+        self.cluster.partitions(topic).unwrap_or_default().len()
+    }
+
+    pub fn check(&self, plan: &TopicPlan) -> Vec<topics::Fact> {
+        let (connection, plan) = (self.connection(), plan.clone());
+        block_on(async move { topics::check(&connection, &plan).await })
+    }
+
+    pub fn prepare(&self, plan: &TopicPlan) -> Result<topics::Topics, TopicProblem> {
+        let (connection, plan) = (self.connection(), plan.clone());
+        block_on(async move { topics::prepare(&connection, &plan).await })
+    }
+}
+
+pub fn publish(publisher: &Publisher, records: Vec<Record>) -> Outcome {
+    let publisher = publisher.clone();
+    Box::pin(async move { publisher.publish(records).await.map(drop) })
+}
+
+/// Runs steps at the same time; their outcomes in the order of the steps.
+pub fn together(steps: Vec<Outcome>) -> Vec<Result<(), PublishError>> {
+    block_on(futures::future::join_all(steps))
+}
