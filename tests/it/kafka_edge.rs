@@ -177,6 +177,39 @@ fn a_step_for_a_topic_that_is_missing_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn a_missing_right_costs_the_step_that_needs_it_and_is_named() {
+    let kafka = Kafka::own(&[
+        ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+        ("allow.everyone.if.no.acl.found", "true"),
+    ]);
+    let bench = Bench::on(kafka.cluster());
+    let forbidden = unique_name("forbidden");
+    bench.cluster.create_topic(&forbidden, 1, &[]);
+    bench.permit_only("Describe", &forbidden);
+    let publisher = bench.start();
+    let records = vec![Record { topic: forbidden.as_str().into(), ..bench.event("acme", b"1") }];
+
+    let outcomes = together(vec![
+        bench.step(&publisher, "before", "1"),
+        publish(&publisher, records),
+        bench.step(&publisher, "after", "1"),
+    ]);
+
+    assert_eq!((&outcomes[0], &outcomes[2]), (&Ok(()), &Ok(())));
+    let Err(PublishError::Refused { reason }) = &outcomes[1] else { panic!("{outcomes:?}") };
+    assert!(reason.contains(&forbidden) && reason.contains("authorization"), "{reason}");
+
+    bench.permit_only("DescribeConfigs", &bench.calls);
+    bench.permit_only("Describe", &bench.state);
+    let facts = bench.check(&bench.plan(None));
+    let remedies: Vec<&str> = facts.iter().filter_map(|fact| fact.remedy.as_deref()).collect();
+    for (operation, topic) in [("DESCRIBE", &bench.calls), ("DESCRIBE_CONFIGS", &bench.state)] {
+        let remedy = format!("grant the operation {operation} on the resource TOPIC `{topic}`");
+        assert!(remedies.iter().any(|words| words.starts_with(&remedy)), "{facts:?}");
+    }
+}
+
+#[test]
 fn a_broker_that_restarts_costs_time_but_no_record() {
     let mut kafka = Kafka::own(&[]);
     let bench = Bench::on(kafka.cluster());

@@ -1,5 +1,7 @@
 //! A step in the open transaction, and whether it is to blame when that fails.
 
+use std::collections::BTreeSet;
+
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::deliveries::Failure;
@@ -18,6 +20,12 @@ pub(super) struct InHand {
 impl InHand {
     pub fn new(step: Step) -> Self {
         Self { step, first: None, fault: None }
+    }
+
+    /// The topics that it writes to, for people.
+    pub fn topics(&self) -> String {
+        let topics: BTreeSet<&str> = self.step.records.iter().map(|record| &*record.topic).collect();
+        topics.into_iter().map(|topic| format!("topic `{topic}`")).collect::<Vec<_>>().join(" or ")
     }
 
     /// What the step itself did wrong; not what befell it, such as a time-out or a neighbour's fault. Asked after an

@@ -43,8 +43,9 @@ pub(super) const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// What to do about an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Abort the transaction, then send it again. With `refused`, something in it will fail again.
-    Abort { reason: String, refused: bool },
+    /// Abort the transaction, then send it again. With `refused`, something in it will fail again. With `commit_sent`,
+    /// only an abort that succeeds proves that it is not committed.
+    Abort { reason: String, refused: bool, commit_sent: bool },
     /// Another producer has taken the place of this one, or the broker has ended an overdue transaction.
     Fenced,
     /// This producer cannot go on, and what became of its transaction is not known.
@@ -221,7 +222,7 @@ impl TransactionalProducer {
         }
         match error {
             KafkaError::Transaction(cause) if cause.txn_requires_abort() => {
-                Trouble::Abort { reason: cause.to_string(), refused: is_refusal(cause.code()) }
+                Trouble::Abort { reason: cause.to_string(), refused: is_refusal(cause.code()), commit_sent: true }
             }
             // The transaction takes no more records: one before has failed.
             KafkaError::MessageProduction(_) => self.why_aborted(),
@@ -235,13 +236,14 @@ impl TransactionalProducer {
         let started = Instant::now();
         while self.producer.in_flight_count() > 0 {
             if started.elapsed() > PURGE {
-                return Trouble::Abort { reason: "a record was not delivered".to_owned(), refused: false };
+                let reason = "a record was not delivered".to_owned();
+                return Trouble::Abort { reason, refused: false, commit_sent: false };
             }
             self.poll();
         }
         match self.producer.commit_transaction(SLICE) {
             Err(KafkaError::Transaction(cause)) if cause.txn_requires_abort() => {
-                Trouble::Abort { reason: cause.to_string(), refused: is_refusal(cause.code()) }
+                Trouble::Abort { reason: cause.to_string(), refused: is_refusal(cause.code()), commit_sent: false }
             }
             Err(error) => Trouble::Broken(error.to_string()),
             Ok(()) => Trouble::Broken("committed with a record that was not delivered".to_owned()),

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::connection::Unreachable;
+use super::deliveries::Failure;
 use super::in_hand::{InHand, refused_record};
 use super::observer::KafkaEvent;
 use super::owner::Owner;
@@ -124,12 +125,11 @@ impl Worker {
         while !self.in_hand.is_empty() {
             match self.transact(group) {
                 Ok(()) => return Ok(()),
-                Err(Trouble::Abort { reason, refused }) => {
+                Err(Trouble::Abort { reason, refused, commit_sent }) => {
                     tracing::warn!(%reason, steps = self.in_hand.len(), "kafka transaction aborted, trying again");
                     self.observe_failure("aborted");
-                    if let Err(trouble) = self.producer.abort() {
-                        self.recover(trouble)?;
-                    } else if self.answer_faulty() {
+                    let failures = self.abort(commit_sent)?;
+                    if self.answer_faulty(&failures) {
                         // The others need not wait for what was wrong with these.
                     } else if refused {
                         return self.single_out(&reason);
@@ -138,7 +138,7 @@ impl Worker {
                         backoff = (backoff * 2).min(MAX_BACKOFF);
                     }
                 }
-                Err(trouble) => self.recover(trouble)?,
+                Err(trouble) => self.restore(trouble)?,
             }
             if self.stop.is_due(LAST_MOMENT) {
                 return Err(PublishError::Stopped);
@@ -147,12 +147,28 @@ impl Worker {
         Ok(())
     }
 
+    /// Makes sure that nothing of the transaction is committed, and returns what failed in it. The steps stay in hand,
+    /// unless their commit had been sent and the abort did not succeed.
+    fn abort(&mut self, commit_sent: bool) -> Result<Vec<Failure>, PublishError> {
+        // The culprit's report may come before the abort or with it.
+        let mut failures = self.producer.take_failures();
+        match self.producer.abort() {
+            Ok(()) => failures.extend(self.producer.take_failures()),
+            Err(trouble) if commit_sent => self.restore(trouble)?,
+            // The broker knows nothing of a transaction whose first partition it refused, and librdkafka cannot go on
+            // after that answer to its abort.
+            Err(trouble) => self.recover(trouble)?,
+        }
+        Ok(failures)
+    }
+
     /// Kafka has refused a transaction without saying which step is to blame: each gets one of its own, so that one
     /// account's fault is not that of all.
     fn single_out(&mut self, reason: &str) -> Result<(), PublishError> {
-        if self.in_hand.len() == 1 {
+        if let [blamed] = &self.in_hand[..] {
+            let refused = PublishError::Refused { reason: format!("{}: {reason}", blamed.topics()) };
             self.observe_failure("refused");
-            self.answer_all(&PublishError::Refused { reason: reason.to_owned() });
+            self.answer_all(&refused);
             return Ok(());
         }
         let mut suspects = std::mem::take(&mut self.in_hand).into_iter();
@@ -222,17 +238,16 @@ impl Worker {
             };
             let reason = fault.to_string();
             in_hand.fault = Some(fault);
-            return Err(Trouble::Abort { reason, refused: true });
+            return Err(Trouble::Abort { reason, refused: true, commit_sent: false });
         }
         Ok(())
     }
 
     /// After an abort: answers the steps that would make the next transaction fail too, and keeps the others.
-    fn answer_faulty(&mut self) -> bool {
-        let failures = self.producer.take_failures();
+    fn answer_faulty(&mut self, failures: &[Failure]) -> bool {
         let before = self.in_hand.len();
         for mut in_hand in std::mem::take(&mut self.in_hand) {
-            match in_hand.take_fault(&failures, self.settings.max_batch_bytes) {
+            match in_hand.take_fault(failures, self.settings.max_batch_bytes) {
                 None => self.in_hand.push(in_hand),
                 Some(fault) => {
                     let is_too_large = matches!(fault, PublishError::TooLarge { .. });
@@ -244,8 +259,15 @@ impl Worker {
         self.in_hand.len() < before
     }
 
-    /// What became of the transaction is unknown, or the producer is of no more use: a new producer resolves what is
-    /// open, and the steps in hand have to be compared with the state topic.
+    /// What became of the transaction is not known: the steps in hand have to be compared with the state topic, which
+    /// tells when a new producer has resolved what is open.
+    fn restore(&mut self, trouble: Trouble) -> Result<(), PublishError> {
+        self.recover(trouble)?;
+        self.answer_all(&PublishError::Restore);
+        Ok(())
+    }
+
+    /// The producer is of no more use: a new one takes its place.
     fn recover(&mut self, trouble: Trouble) -> Result<(), PublishError> {
         let patience = match trouble {
             Trouble::OutOfTime => {
@@ -266,7 +288,6 @@ impl Worker {
         self.rebuild(patience)?;
         self.observe_failure("rebuilt");
         tracing::info!("kafka producer rebuilt");
-        self.answer_all(&PublishError::Restore);
         Ok(())
     }
 
@@ -320,7 +341,7 @@ fn write_owner(
     let unreachable = |reason: String| StartError::Unreachable(settings.connection.unreachable(reason));
     let failed = |trouble| match trouble {
         Trouble::Fenced => StartError::Contended,
-        Trouble::Abort { reason, refused: true } => refused(settings, reason),
+        Trouble::Abort { reason, refused: true, .. } => refused(settings, reason),
         Trouble::Abort { reason, .. } | Trouble::Broken(reason) => unreachable(reason),
         Trouble::OutOfTime => unreachable("stopped while starting".to_owned()),
     };

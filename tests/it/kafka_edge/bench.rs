@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -209,6 +210,23 @@ impl Bench {
 
     pub fn partitions(&self, topic: &str) -> usize {
         self.cluster.partitions(topic).unwrap_or_default().len()
+    }
+
+    /// Leaves everybody this one operation on a topic, by Kafka's own tool, as the client library cannot. For a
+    /// Kafka with an authorizer that allows everything where there are no rules.
+    pub fn permit_only(&self, operation: &str, topic: &str) {
+        let versions = std::fs::read_dir(Servers::cache()).unwrap();
+        let mut folders = versions.map(|folder| folder.unwrap().path());
+        let kafka =
+            folders.find(|path| path.join("libs").is_dir() && path.to_string_lossy().contains("kafka-")).unwrap();
+        let output = Command::new("java")
+            .arg("-cp")
+            .arg(kafka.join("libs/*"))
+            .args(["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &self.cluster.bootstrap, "--add"])
+            .args(["--allow-principal", "User:ANONYMOUS", "--operation", operation, "--topic", topic])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub fn check(&self, plan: &TopicPlan) -> Vec<topics::Fact> {
