@@ -231,10 +231,10 @@ fn a_broker_that_restarts_costs_time_but_no_record() {
 }
 
 #[test]
-fn a_broker_that_is_away_for_too_long_leaves_the_outcome_to_the_state_topic() {
+fn a_broker_that_is_away_for_long_costs_the_producer_but_no_step() {
     let mut kafka = Kafka::own(&[]);
     let mut bench = Bench::on(kafka.cluster());
-    // A commit has an outcome after this and five seconds, or it counts as unknown.
+    // A producer that cannot end a transaction within this and five seconds is replaced.
     bench.property("transaction.timeout.ms", "1000");
     let publisher = bench.start();
     block_on(bench.step(&publisher, "acme", "1")).unwrap();
@@ -245,10 +245,10 @@ fn a_broker_that_is_away_for_too_long_leaves_the_outcome_to_the_state_topic() {
     eventually("the producer to be given up", TIMEOUT, || bench.failures().contains(&"unreachable").then_some(()));
     kafka.restart();
 
-    assert_eq!(block_on(step).unwrap(), Err(PublishError::Restore));
-    assert_eq!(bench.restore().unwrap()["acme"], b"1");
-    block_on(bench.step(&publisher, "acme", "3")).unwrap();
-    assert_eq!(bench.committed_values(), ["1", "3"]);
+    assert_eq!(block_on(step).unwrap(), Ok(()));
+    assert_eq!(bench.restore().unwrap()["acme"], b"2");
+    assert_eq!(bench.committed_values(), ["1", "2"]);
+    assert!(bench.failures().contains(&"rebuilt"));
 }
 
 #[test]

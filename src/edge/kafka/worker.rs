@@ -3,12 +3,16 @@
 //! ```text
 //!              first step                interval over, or full            committed
 //!   idle ------------------> collecting ------------------------> closing -----------> answer all, idle
-//!     ^                          |  a record failed                  |
-//!     |                          +--------------> aborting <---------+
-//!     |                                              |  aborted: answer the steps at fault, send the others again
-//!     |                          fenced or broken    v
-//!     +--- answer all `Restore` <------------- rebuilding ---> superseded or stopped: answer all, end
+//!                             ^   |  a record failed                |  fenced, or no outcome
+//!        send the others again|   +-----------> aborting <----------+----------------+
+//!                             |                    | answer the steps at fault        v
+//!                             +--------------------+                             rebuilding -> answer all `Restore`
+//!                                                                                    |
+//!                                                                                    +-> superseded or stopped: end
 //! ```
+//!
+//! A producer that breaks while it aborts is rebuilt too, but its steps are sent again: nobody has asked for their
+//! commit, so it is known that they are not committed.
 //!
 //! What always holds: a step is in `in_hand` from the moment it is taken until it is answered, and it is answered
 //! `Ok` only after the commit of a transaction in which each of its records was acknowledged.
