@@ -11,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Customers};
 use crate::context::Context;
-use crate::domain::call::AccountId;
 use crate::domain::pace::backoff;
-use crate::edge::data_api::{ApiError, Class, CustomerUser, Observer};
+use crate::edge::data_api::{ApiError, BadUrl, Class, CustomerUser, Observer};
 use crate::edge::kafka::PublishError;
 use crate::opening::{OpenError, Subject};
 use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError};
@@ -55,18 +54,9 @@ pub fn spawn_all(
     let metrics = context.metrics.clone();
     let observer: Observer = Arc::new(move |seen| metrics.api_request(seen.method, seen.outcome, seen.duration));
     for account in config.accounts.iter().filter(|account| account.enabled) {
-        let bad = |error: crate::edge::data_api::BadUrl| ServiceError::BadAccount {
-            account: account.id.to_string(),
-            reason: error.to_string(),
-        };
-        let client = wiring::data_api(account, &http, observer.clone()).map_err(bad)?;
-        let subject = Subject {
-            account: Arc::new(account.clone()),
-            id: account.id.clone(),
-            user_id: None,
-            client,
-            calls_topic: config.topics.calls.clone(),
-        };
+        let bad =
+            |error: BadUrl| ServiceError::BadAccount { account: account.id.to_string(), reason: error.to_string() };
+        let subject = Subject::of(config, account, &http, observer.clone()).map_err(bad)?;
         let context = context.clone();
         match account.customers {
             Customers::None => running.spawn(serve(context, subject)),
@@ -216,7 +206,7 @@ async fn customers_of(agency: &Subject) -> Result<BTreeSet<i64>, ApiError> {
 
 /// A customer has as many users as it likes, and each sees the same calls: reading all would publish them twice. The
 /// oldest user stands for its customer; another one can be named in the configuration.
-fn one_user_each(users: &[CustomerUser]) -> BTreeSet<i64> {
+pub fn one_user_each(users: &[CustomerUser]) -> BTreeSet<i64> {
     let mut oldest: BTreeMap<i64, i64> = BTreeMap::new();
     let mut alone = BTreeSet::new();
     for user in users {
@@ -256,7 +246,7 @@ impl Running {
         for id in found {
             self.stops.entry(*id).or_insert_with(|| {
                 let stop = context.stop.child_token();
-                self.tasks.spawn(serve_customer(context.clone(), customer(agency, *id), stop.clone()));
+                self.tasks.spawn(serve_customer(context.clone(), agency.customer(*id), stop.clone()));
                 stop
             });
         }
@@ -295,10 +285,6 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
         AccountEnd::Stopped
     }
-}
-
-fn customer(agency: &Subject, id: i64) -> Subject {
-    Subject { id: AccountId::of_customer(&agency.id, id), user_id: Some(id), ..agency.clone() }
 }
 
 /// As [`serve`], until the customer leaves.

@@ -251,7 +251,7 @@ fn record_key(source: &EventSource, id: RowId) -> Vec<u8> {
 }
 
 /// The hash of a row's content, whatever the order of its keys.
-fn content_hash(raw: &str) -> u64 {
+pub fn content_hash(raw: &str) -> u64 {
     match serde_json::from_str::<&RawValue>(raw) {
         Ok(json) => hash(canonical_json(json).as_bytes()),
         Err(_) => hash(raw.as_bytes()),

@@ -40,6 +40,8 @@
 
 pub mod cli;
 
+pub mod check;
+pub mod preview;
 pub mod service;
 
 pub mod accounts;

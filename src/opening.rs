@@ -7,19 +7,20 @@ use std::time::Instant as Moment;
 use jiff::tz::TimeZone;
 
 use crate::batch::{Composer, Target};
-use crate::config::{Account, StartFrom, TagRef, Timezone, TopicTemplate};
+use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate};
 use crate::context::{Context, SchemaProblem};
 use crate::domain::call::AccountId;
 use crate::domain::filter::Filters;
 use crate::domain::plan::{Experience, Ladder};
 use crate::domain::time::Instant;
-use crate::edge::data_api::{ApiError, Class, Client, Tag};
+use crate::edge::data_api::{ApiError, BadUrl, Class, Client, Http, Observer, Tag};
 use crate::edge::kafka::RestoreError;
 use crate::edge::kafka::topics::TopicProblem;
 use crate::poller::Poller;
 use crate::progress::Progress;
 use crate::state::StateError;
 use crate::stream::calls::{self, EventSource};
+use crate::wiring;
 
 /// How alike two names must be to be offered as the one that was meant.
 const ALIKE: f64 = 0.6;
@@ -55,7 +56,8 @@ pub enum OpenError {
     State(#[from] StateError),
 }
 
-fn nearest(near: &[String]) -> String {
+/// The end of a sentence about a name that does not exist.
+pub fn nearest(near: &[String]) -> String {
     match near {
         [] => String::new(),
         names => format!("; did you mean `{}`?", names.join("`, `")),
@@ -90,6 +92,26 @@ impl OpenError {
 }
 
 impl Subject {
+    /// The account as configured: itself, or the agency whose customers are to be found.
+    pub fn of(config: &Config, account: &Account, http: &Http, observer: Observer) -> Result<Self, BadUrl> {
+        Ok(Self {
+            account: Arc::new(account.clone()),
+            id: account.id.clone(),
+            user_id: None,
+            client: wiring::data_api(account, http, observer)?,
+            calls_topic: config.topics.calls.clone(),
+        })
+    }
+
+    /// One customer of this agency, read through the user with this id.
+    pub fn customer(&self, id: i64) -> Self {
+        Self { id: AccountId::of_customer(&self.id, id), user_id: Some(id), ..self.clone() }
+    }
+
+    pub fn source(&self, zone: TimeZone) -> EventSource {
+        EventSource { service: self.account.service, account: self.id.clone(), customer_id: self.user_id, zone }
+    }
+
     pub fn ladder(&self) -> Ladder {
         let poll = &self.account.poll;
         Ladder { tiers: poll.tiers.clone(), backfill: poll.backfill, adaptive: poll.adaptive }
@@ -104,10 +126,8 @@ impl Subject {
         let dead_letters = Target::new(context.topics.dead_letter(), context.topics.dead_letter_limit().await);
         let encoder = context.schemas.encoder(&topic).await?;
         let progress = self.progress(context, &zone, lost_at).await?;
-        let source =
-            EventSource { service: self.account.service, account: self.id.clone(), customer_id: self.user_id, zone };
         Ok(Poller {
-            composer: Composer { source, filters, encoder, events, dead_letters },
+            composer: Composer { source: self.source(zone), filters, encoder, events, dead_letters },
             progress,
             ladder: self.ladder(),
             points_share: self.account.poll.points_share,
@@ -124,10 +144,7 @@ impl Subject {
     pub async fn zone(&self) -> Result<TimeZone, OpenError> {
         match &self.account.timezone {
             Timezone::Named(zone) => Ok(zone.clone()),
-            Timezone::Auto => {
-                let name = self.client.account(self.user_id).await?.timezone;
-                TimeZone::get(&name).map_err(|_| OpenError::Zone(name))
-            }
+            Timezone::Auto => zone_named(&self.client.account(self.user_id).await?.timezone),
         }
     }
 
@@ -178,26 +195,35 @@ impl Subject {
     }
 }
 
+/// The zone that an account says it is in.
+pub fn zone_named(name: &str) -> Result<TimeZone, OpenError> {
+    TimeZone::get(name).map_err(|_| OpenError::Zone(name.to_owned()))
+}
+
 /// The ids a tag of the configuration stands for: several tags may have one name.
-fn resolve(tag: &TagRef, known: &[Tag]) -> Result<Vec<i64>, OpenError> {
+pub fn resolve(tag: &TagRef, known: &[Tag]) -> Result<Vec<i64>, OpenError> {
     let name = match tag {
         TagRef::Id(id) => return Ok(vec![*id]),
         TagRef::Name(name) => name,
     };
     let ids: Vec<i64> = known.iter().filter(|tag| tag.name.trim() == name.trim()).map(|tag| tag.id).collect();
     if ids.is_empty() {
-        return Err(OpenError::UnknownTag { name: name.clone(), near: near_names(name, known) });
+        return Err(OpenError::UnknownTag {
+            name: name.clone(),
+            near: near_names(name, known.iter().map(|tag| tag.name.as_str())),
+        });
     }
     Ok(ids)
 }
 
 /// The names most like the one that does not exist, best first.
-fn near_names(name: &str, known: &[Tag]) -> Vec<String> {
+pub fn near_names<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
     let wanted = name.to_lowercase();
-    let likeness = |tag: &Tag| (strsim::jaro_winkler(&wanted, &tag.name.to_lowercase()), tag.name.clone());
-    let mut near: Vec<(f64, String)> = known.iter().map(likeness).filter(|(alike, _)| *alike >= ALIKE).collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    near.into_iter().take(NEAR_NAMES).map(|(_, name)| name).collect()
+    let likeness = |known: &'a str| (strsim::jaro_winkler(&wanted, &known.to_lowercase()), known);
+    let mut near: Vec<(f64, &str)> = known.map(likeness).filter(|(alike, _)| *alike >= ALIKE).collect();
+    near.sort_by(|(a, a_name), (b, b_name)| b.total_cmp(a).then(a_name.cmp(b_name)));
+    near.dedup();
+    near.into_iter().take(NEAR_NAMES).map(|(_, name)| name.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -218,10 +244,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_near_ones() {
         let error = resolve(&TagRef::Name("целевои".to_owned()), &known()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "tag `целевои` does not exist in the account; did you mean `Целевой`, `Целевой`?"
-        );
+        assert_eq!(error.to_string(), "tag `целевои` does not exist in the account; did you mean `Целевой`?");
         let error = resolve(&TagRef::Name("zzz".to_owned()), &known()).unwrap_err();
         assert_eq!(error.to_string(), "tag `zzz` does not exist in the account");
     }

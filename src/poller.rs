@@ -420,7 +420,7 @@ impl Poller {
 }
 
 /// The points of a credential as it last heard of them.
-fn budget(client: &Client, share: f64, clock: &Clock) -> Budget {
+pub fn budget(client: &Client, share: f64, clock: &Clock) -> Budget {
     let Some(limits) = client.limits() else { return Budget::new(share, []) };
     let age = limits.seen_at.elapsed();
     let now = clock.now();

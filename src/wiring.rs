@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{self, Account, Config, Secret, kafka_properties};
+use crate::domain::call::AccountId;
 use crate::edge::data_api::{self, BadUrl, Client, Http, HttpSettings, HttpSetupError, SecretSource, SecretString};
 use crate::edge::kafka::Connection;
 use crate::edge::kafka::topics::{Creation, TopicPlan};
@@ -69,12 +70,11 @@ fn revealed<'a>(
     properties.map(|(name, value)| Ok((name.to_owned(), value.read()?.expose().to_owned()))).collect()
 }
 
-/// The topics that are known before any account is asked: those of customers of agencies may come later.
+/// The topics that are known before any account is asked.
 pub fn topic_plan(config: &Config) -> TopicPlan {
     let kafka = &config.kafka;
-    let own = config.accounts.iter().filter(|account| account.enabled && account.customers == config::Customers::None);
-    let events: BTreeSet<String> =
-        own.map(|account| config.topics.calls.for_account(account.service, &account.id)).collect();
+    let enabled = config.accounts.iter().filter(|account| account.enabled);
+    let events: BTreeSet<String> = enabled.flat_map(|account| known_topics(config, account)).collect();
     TopicPlan {
         state: kafka.state_topic.clone(),
         state_partitions: kafka.state_partitions,
@@ -86,4 +86,22 @@ pub fn topic_plan(config: &Config) -> TopicPlan {
         }),
         manage: true,
     }
+}
+
+fn known_topics(config: &Config, account: &Account) -> Vec<String> {
+    let topic = |id: &AccountId| config.topics.calls.for_account(account.service, id);
+    match &account.customers {
+        _ if topics_are_unknown(config, account) => Vec::new(),
+        config::Customers::Ids(ids) => ids.iter().map(|id| topic(&AccountId::of_customer(&account.id, *id))).collect(),
+        config::Customers::All | config::Customers::None => vec![topic(&account.id)],
+    }
+}
+
+/// Agencies whose customers have a topic each, while which customers there are has to be asked.
+pub fn accounts_with_unknown_topics(config: &Config) -> impl Iterator<Item = &Account> {
+    config.accounts.iter().filter(|account| account.enabled && topics_are_unknown(config, account))
+}
+
+fn topics_are_unknown(config: &Config, account: &Account) -> bool {
+    account.customers == config::Customers::All && config.topics.calls.is_per_account()
 }

@@ -1,9 +1,15 @@
 //! The command line: one file a subcommand.
 
+mod check;
+mod choice;
 pub mod config_schema;
+mod preview;
 mod run;
+mod schemas;
 mod simulate;
 
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,7 +36,21 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Check(check::Arguments),
+    Preview(preview::Arguments),
+    Schemas(schemas::Arguments),
     Simulate(simulate::SimulateArgs),
+    /// Print what editors need to help with the configuration file
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print the JSON Schema of the configuration file
+    #[command(after_help = "Example: callfeed config schema > callfeed.schema.json\n\
+         At the top of the file: # yaml-language-server: $schema=callfeed.schema.json")]
+    Schema,
 }
 
 /// The configuration file, for every command that needs one.
@@ -55,6 +75,27 @@ impl ConfigFile {
 pub async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run::run(arguments).await,
+        Command::Check(arguments) => check::run(arguments).await,
+        Command::Preview(arguments) => preview::run(arguments).await,
+        Command::Schemas(arguments) => schemas::run(arguments).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
+        Command::Config(ConfigCommand::Schema) => written(config_schema::run(&mut anstream::stdout()), DONE),
     }
+}
+
+/// The exit code of a command that has written its answer. Whoever read enough of it (`| head`) has no complaint.
+fn written(outcome: io::Result<()>, exit: u8) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::from(exit),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(exit),
+        Err(error) => {
+            anstream::eprintln!("error: the answer cannot be written: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn bad_usage(error: &impl fmt::Display) -> ExitCode {
+    anstream::eprintln!("error: {error}");
+    ExitCode::from(BAD_USAGE)
 }

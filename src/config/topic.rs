@@ -29,6 +29,11 @@ impl TopicTemplate {
         self.0.replace(SERVICE, service.as_str()).replace(ACCOUNT, account.as_str())
     }
 
+    /// Whether each account has a topic of its own.
+    pub fn is_per_account(&self) -> bool {
+        self.0.contains(ACCOUNT)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -172,7 +172,11 @@ impl<'a> Column<'a> for Option<WireTime<'a>> {
 }
 
 impl Serialize for Money {
+    /// Avro's bytes, or a decimal number as text where people read it.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.collect_str(self);
+        }
         let (bytes, from) = self.to_avro_bytes();
         serializer.serialize_bytes(&bytes[from..])
     }

@@ -291,6 +291,15 @@ impl Money {
     }
 }
 
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = 10_u64.pow(Self::SCALE);
+        let units = self.0.unsigned_abs();
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}.{:04}", units / one, units % one)
+    }
+}
+
 /// The digits before position `point` as a number, rounded by the digit at it.
 fn scaled(digits: &[u8], point: i32) -> Option<i128> {
     let mut units: i128 = 0;

@@ -26,6 +26,27 @@ pub enum Class {
     Bug,
 }
 
+/// How far a request came, for who goes through an account's set-up step by step. In the order of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hurdle {
+    /// The password or key could not be read; nothing was asked.
+    Secret,
+    /// Name, connection or TLS: the host was not reached.
+    Connection,
+    /// The host answered, but not as a Data API does, or not completely.
+    Answer,
+    Login,
+    /// The list of addresses that may call.
+    Address,
+    /// The account is switched off.
+    Account,
+    Points,
+    /// The user may not do this, or a component is missing.
+    Right,
+    /// The request itself.
+    Request,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LimitWindow {
     Minute,
@@ -102,6 +123,17 @@ impl ApiError {
             Cause::Status { status, retry_after } => class_of_status(*status, *retry_after),
             Cause::Refused(refusal) => refusal.class(self.request.user_id),
             Cause::Secret { .. } => Class::Owner,
+        }
+    }
+
+    pub fn hurdle(&self) -> Hurdle {
+        match &self.cause {
+            Cause::Secret { .. } => Hurdle::Secret,
+            Cause::Transport { fault: Fault::Broken(_), .. } | Cause::Malformed(_) => Hurdle::Answer,
+            Cause::Transport { .. } => Hurdle::Connection,
+            Cause::Status { status: 429, .. } => Hurdle::Points,
+            Cause::Status { .. } => Hurdle::Answer,
+            Cause::Refused(refusal) => refusal.hurdle(&self.request),
         }
     }
 

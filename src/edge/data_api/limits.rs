@@ -1,5 +1,6 @@
 //! Points: what `metadata.limits` says is left of them. Every key may be missing (data-api, 7).
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -29,6 +30,22 @@ impl SeenLimits {
         let (minute, hour, day) = (window(limits, "minute"), window(limits, "hour"), window(limits, "day"));
         let nothing = [minute, hour, day].iter().all(|window| *window == WindowLimits::default());
         (!nothing).then_some(Self { minute, hour, day, seen_at })
+    }
+}
+
+/// What is left, for people: `57 of 60 this minute, 2871 of 3000 today`.
+impl fmt::Display for SeenLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let windows = [(self.minute, "this minute"), (self.hour, "this hour"), (self.day, "today")];
+        let known = windows.into_iter().filter_map(|(seen, when)| Some((seen.remaining?, seen.limit, when)));
+        for (index, (remaining, limit, when)) in known.enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            match limit {
+                Some(limit) => write!(f, "{separator}{remaining} of {limit} {when}")?,
+                None => write!(f, "{separator}{remaining} {when}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -75,6 +92,7 @@ mod tests {
 
         let day = WindowLimits { limit: Some(3000), remaining: Some(2871), reset: Some(Duration::from_secs(50212)) };
         assert_eq!((limits.day, limits.hour, limits.minute), (day, WindowLimits::default(), WindowLimits::default()));
+        assert_eq!(limits.to_string(), "2871 of 3000 today");
     }
 
     #[test]

@@ -40,7 +40,7 @@ use channel::{Answer, Call, Channel};
 use session::Session;
 
 pub use channel::{Observer, RequestSeen};
-pub use error::{ApiError, Class, LimitWindow};
+pub use error::{ApiError, Class, Hurdle, LimitWindow};
 pub use http::{Http, HttpSettings, HttpSetupError, Proxy};
 pub use limits::{SeenLimits, WindowLimits};
 pub use methods::{AccountInfo, CustomerUser, Page, ReportQuery, Tag};

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::error::{Class, LimitWindow};
+use super::error::{Asked, Class, Hurdle, LimitWindow};
 use super::limits::SeenLimits;
 use super::secret::Proof;
+use super::session::LOGIN;
 
 /// What the API said when it refused a request. All texts are free of the secrets that were sent.
 #[derive(Clone, Debug)]
@@ -105,6 +106,20 @@ impl Refusal {
             Ruling::Token | Ruling::Owner => Class::Owner,
             Ruling::Bug if self.is_about_customer(user_id) => Class::Owner,
             Ruling::Bug => Class::Bug,
+        }
+    }
+
+    pub(super) fn hurdle(&self, asked: &Asked) -> Hurdle {
+        match (self.mnemonic.as_deref(), self.ruling()) {
+            (Some("ip_not_whitelisted"), _) => Hurdle::Address,
+            (Some("account_inactive"), _) => Hurdle::Account,
+            (_, Ruling::Retry) => Hurdle::Answer,
+            (_, Ruling::Limited) => Hurdle::Points,
+            (_, Ruling::Token) => Hurdle::Login,
+            (_, Ruling::Owner | Ruling::Bug) if asked.method == LOGIN => Hurdle::Login,
+            (_, Ruling::Owner) => Hurdle::Right,
+            (_, Ruling::Bug) if self.is_about_customer(asked.user_id) => Hurdle::Right,
+            (_, Ruling::Bug) => Hurdle::Request,
         }
     }
 

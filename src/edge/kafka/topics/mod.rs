@@ -122,15 +122,11 @@ impl Fact {
     }
 }
 
-/// Looks at the cluster and at all topics of the plan, and changes nothing.
+/// Looks at the cluster and at all topics of the plan, and changes nothing: whether a missing topic may be created is
+/// asked of the brokers without creating it.
 pub async fn check(connection: &Connection, plan: &TopicPlan) -> Vec<Fact> {
-    match look(connection, plan).await {
-        Ok(survey) => {
-            let brokers = format!("{} brokers at {}", survey.brokers, connection.bootstrap_servers);
-            let mut facts = vec![Fact::good("kafka".to_owned(), brokers)];
-            facts.extend(judge::judge(connection, plan, &survey));
-            facts
-        }
+    match inspect(connection, plan).await {
+        Ok(facts) => facts,
         Err(TopicProblem::Unreachable(problem)) => vec![Fact::bad(
             "kafka".to_owned(),
             problem.to_string(),
@@ -142,6 +138,24 @@ pub async fn check(connection: &Connection, plan: &TopicPlan) -> Vec<Fact> {
         }
         Err(TopicProblem::Refused { facts }) => facts,
     }
+}
+
+async fn inspect(connection: &Connection, plan: &TopicPlan) -> Result<Vec<Fact>, TopicProblem> {
+    let survey = look(connection, plan).await?;
+    let brokers = match survey.brokers {
+        1 => "1 broker".to_owned(),
+        n => format!("{n} brokers"),
+    };
+    let found = Fact::good("kafka".to_owned(), format!("{brokers} at {}", connection.bootstrap_servers));
+    let judged = judge::judge(connection, plan, &survey);
+    let creatable: Vec<String> = survey.missing().map(str::to_owned).collect();
+    let refused = creation_refused(connection, plan, &creatable, Creating::Rehearse).await?;
+    // What the plan itself forbids says more than the brokers' refusal.
+    let replaced = |fact: Fact| match refused.iter().find(|refused| refused.subject == fact.subject) {
+        Some(refused) if fact.ok => refused.clone(),
+        _ => fact,
+    };
+    Ok(std::iter::once(found).chain(judged.into_iter().map(replaced)).collect())
 }
 
 /// Checks the topics of the plan, and creates the missing ones when that is allowed.
@@ -187,15 +201,35 @@ async fn look_until_known(connection: &Connection, plan: &TopicPlan) -> Result<S
 }
 
 async fn create(connection: &Connection, plan: &TopicPlan, missing: &[String]) -> Result<(), TopicProblem> {
-    let Some(creation) = plan.creation else { return Ok(()) };
-    let recipes: Vec<Recipe> = missing.iter().map(|topic| plan.recipe(topic, creation)).collect();
-    let client = connection.clone();
-    let failures = blocking(move || survey::create(&client, &recipes)).await?;
-    refuse_bad(failures.into_iter().map(|(topic, code)| judge::not_created(connection, plan, &topic, code)).collect())?;
+    refuse_bad(creation_refused(connection, plan, missing, Creating::Create).await?)?;
     for topic in missing {
         tracing::info!(%topic, "topic created");
     }
     Ok(())
+}
+
+/// Whether topics are created, or the brokers only asked whether they would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Creating {
+    Rehearse,
+    Create,
+}
+
+/// Creates topics, and tells what the brokers refused. Without permission in the plan there is nothing to do.
+async fn creation_refused(
+    connection: &Connection,
+    plan: &TopicPlan,
+    topics: &[String],
+    creating: Creating,
+) -> Result<Vec<Fact>, TopicProblem> {
+    let Some(creation) = plan.creation else { return Ok(Vec::new()) };
+    if topics.is_empty() {
+        return Ok(Vec::new());
+    }
+    let recipes: Vec<Recipe> = topics.iter().map(|topic| plan.recipe(topic, creation)).collect();
+    let client = connection.clone();
+    let refused = blocking(move || survey::create(&client, &recipes, creating)).await?;
+    Ok(refused.into_iter().map(|(topic, code)| judge::not_created(connection, plan, &topic, code)).collect())
 }
 
 /// The client library blocks: its questions are asked on a thread that may.

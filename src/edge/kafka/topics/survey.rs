@@ -11,7 +11,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Handle;
 
-use super::{Recipe, TopicProblem};
+use super::{Creating, Recipe, TopicProblem};
 use crate::edge::kafka::connection::{ClientLog, Connection, Inquirer, InvalidProperty, Unreachable};
 
 /// How long one question may take; the first one includes connecting.
@@ -72,14 +72,18 @@ pub(super) fn take(connection: &Connection, topics: &[String]) -> Result<Survey,
     Ok(survey)
 }
 
-/// Creates topics, and returns those that were refused.
+/// Creates topics or asks whether they would be, and returns those that were refused.
 pub(super) fn create(
     connection: &Connection,
     recipes: &[Recipe],
+    creating: Creating,
 ) -> Result<Vec<(String, RDKafkaErrorCode)>, TopicProblem> {
     let admin = admin(connection)?;
     let new_topics: Vec<NewTopic<'_>> = recipes.iter().map(new_topic).collect();
-    let options = AdminOptions::new().operation_timeout(Some(CREATION)).request_timeout(Some(CREATION));
+    let options = AdminOptions::new()
+        .operation_timeout(Some(CREATION))
+        .request_timeout(Some(CREATION))
+        .validate_only(creating == Creating::Rehearse);
     let results = Handle::current()
         .block_on(admin.create_topics(&new_topics, &options))
         .map_err(|error| connection.unreachable(error.to_string()))?;
