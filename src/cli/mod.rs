@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand.
 
 pub mod config_schema;
+mod demo;
 mod run;
+mod signals;
 mod simulate;
 
 use std::path::PathBuf;
@@ -29,6 +31,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Run(run::Arguments),
     Simulate(simulate::SimulateArgs),
 }
@@ -54,6 +57,7 @@ impl ConfigFile {
 /// Runs the command. Usage errors have been printed by then.
 pub async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
+        Command::Demo(arguments) => demo::run(arguments).await,
         Command::Run(arguments) => run::run(arguments).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
     }
