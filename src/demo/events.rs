@@ -67,6 +67,8 @@ impl Events {
             // Demanded by the library; no group is joined.
             .set("group.id", "callfeed-demo")
             .set("enable.auto.commit", "false")
+            // Where the cluster has already dropped the oldest records, the oldest that it still has come next.
+            .set("auto.offset.reset", "earliest")
             .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "100")
             .create()?;

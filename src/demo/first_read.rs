@@ -1,6 +1,6 @@
 //! How far the first read is: the calls that were there when the demo started, each once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,7 +11,7 @@ const TEMPLATE: &str = "first read {wide_bar:.cyan/dim} {pos}/{len} calls, {msg}
 
 pub struct FirstRead {
     /// By account as the events name it: the ids that have not come yet. Accounts that are done are taken out.
-    missing: BTreeMap<String, HashSet<i64>>,
+    missing: BTreeMap<String, BTreeSet<i64>>,
     accounts: Vec<String>,
     n_calls: usize,
     n_seen: usize,
@@ -21,13 +21,9 @@ pub struct FirstRead {
 impl FirstRead {
     /// Of all calls that the simulator shows now; with a bar if there is somebody to look at it.
     pub fn begin(simulator: &Simulator, accounts: &[String], is_watched: bool) -> Self {
-        let ids = |account: &String| {
-            let visible = simulator.truth(account).into_iter().filter(|call| call.visible);
-            (account.clone(), visible.map(|call| call.id).collect::<HashSet<i64>>())
-        };
-        let missing: BTreeMap<String, HashSet<i64>> =
-            accounts.iter().map(ids).filter(|(_, ids)| !ids.is_empty()).collect();
-        let n_calls = missing.values().map(HashSet::len).sum();
+        let shown = accounts.iter().map(|account| (account.clone(), simulator.visible_ids(account)));
+        let missing: BTreeMap<String, BTreeSet<i64>> = shown.filter(|(_, ids)| !ids.is_empty()).collect();
+        let n_calls = missing.values().map(BTreeSet::len).sum();
         let target = if is_watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(n_calls as u64), target);
         // A template that could not be read would leave the plain one.
@@ -39,18 +35,17 @@ impl FirstRead {
         first_read
     }
 
-    /// Takes note of an event, and says whether it is of a call that was missing until now.
-    pub fn saw(&mut self, event: &CallEvent) -> bool {
-        let Some(ids) = self.missing.get_mut(&event.account) else { return false };
+    /// Takes note of an event: its call may have been missing until now.
+    pub fn saw(&mut self, event: &CallEvent) {
+        let Some(ids) = self.missing.get_mut(&event.account) else { return };
         if !ids.remove(&event.id) {
-            return false;
+            return;
         }
         self.n_seen += 1;
         if ids.is_empty() {
             self.missing.remove(&event.account);
         }
         self.show();
-        true
     }
 
     /// The names of the accounts that have calls.

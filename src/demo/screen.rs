@@ -1,7 +1,7 @@
 //! What appears while the demo runs: the bar of the first read, then a line per event.
 //!
-//! On a terminal the bar stands for the lines of the first read, which would be thousands; they are written when there
-//! is no bar, or when only so many events were asked for.
+//! On a terminal the bar stands for the lines until the first read is over, which would be thousands; they are written
+//! when there is no bar, or when only so many events were asked for.
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -43,9 +43,9 @@ impl Screen {
     pub fn show(&mut self, event: &CallEvent) -> ControlFlow<()> {
         self.tally.count(event);
         let was_over = self.first_read.is_over();
-        let is_first_read = self.first_read.saw(event);
+        self.first_read.saw(event);
         let mut text = String::new();
-        if !(is_first_read && self.bar_stands_for_lines) {
+        if was_over || !self.bar_stands_for_lines {
             if !std::mem::replace(&mut self.has_heading, true) {
                 text = format!("{}\n", self.layout.heading());
             }
