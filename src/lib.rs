@@ -67,6 +67,7 @@ pub mod logging;
 pub mod metrics;
 pub mod status;
 
+pub mod demo;
 pub mod simulator;
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 mod check;
 mod choice;
 pub mod config_schema;
+mod demo;
 mod preview;
 mod run;
 mod schemas;
+mod signals;
 mod simulate;
 
 use std::fmt;
@@ -35,6 +37,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Run(run::Arguments),
     Check(check::Arguments),
     Preview(preview::Arguments),
@@ -74,6 +77,7 @@ impl ConfigFile {
 /// Runs the command. Usage errors have been printed by then.
 pub async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
+        Command::Demo(arguments) => demo::run(arguments).await,
         Command::Run(arguments) => run::run(arguments).await,
         Command::Check(arguments) => check::run(arguments).await,
         Command::Preview(arguments) => preview::run(arguments).await,

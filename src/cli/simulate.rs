@@ -11,6 +11,7 @@ use std::{
 use clap::Args;
 use thiserror::Error;
 
+use super::signals;
 use crate::simulator::{Scenario, ScenarioError, Simulator};
 
 /// Serve made-up call-tracking accounts as the Data API does, to try callfeed or another client without a real account
@@ -71,21 +72,10 @@ async fn serve(args: &SimulateArgs) -> Result<(), SimulateError> {
     anstream::println!("truth: http://{}/truth", simulator.addr());
     // Whoever waits for the lines behind a pipe gets them now; a closed pipe is no reason to stop.
     let _ = std::io::stdout().flush();
-    stop_signal().await.map_err(serve_error)
+    signals::stop_signal().await.map_err(serve_error)
 }
 
 fn read_scenario(path: &Path) -> Result<Scenario, SimulateError> {
     let text = fs::read_to_string(path).map_err(|source| SimulateError::Read { path: path.to_owned(), source })?;
     Scenario::from_yaml(&text).map_err(|source| SimulateError::Scenario { path: path.to_owned(), source })
-}
-
-async fn stop_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

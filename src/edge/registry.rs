@@ -5,6 +5,7 @@
 //! each call. No error and no `Debug` shows it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub struct Credentials {
 pub struct SchemaRegistry {
     /// Without a slash at its end; it may have a path.
     url: String,
+    is_on_this_machine: bool,
     credentials: Option<Credentials>,
 }
 
@@ -88,7 +90,8 @@ impl SchemaRegistry {
         }
         // reqwest is built without a provider of its own. If there is one already, that one serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), credentials })
+        let is_on_this_machine = is_loopback(&parsed);
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), is_on_this_machine, credentials })
     }
 
     pub fn url(&self) -> &str {
@@ -140,11 +143,16 @@ impl SchemaRegistry {
         if let Some(credentials) = &self.credentials {
             builder.set_basic_authorization(&credentials.username, credentials.read_password()?.as_deref());
         }
-        builder.build_with(client()).map_err(|error| self.error("", &Failure::from(error)))
+        builder.build_with(self.builder()).map_err(|error| self.error("", &Failure::from(error)))
     }
 
     fn client(&self) -> Result<Client, RegistryError> {
-        client().timeout(TIMEOUT).build().map_err(|error| self.error("", &Failure::from(error)))
+        self.builder().timeout(TIMEOUT).build().map_err(|error| self.error("", &Failure::from(error)))
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        let builder = Client::builder().user_agent(concat!("callfeed/", env!("CARGO_PKG_VERSION")));
+        if self.is_on_this_machine { builder.no_proxy() } else { builder }
     }
 
     fn with_login(&self, request: RequestBuilder) -> Result<RequestBuilder, RegistryError> {
@@ -189,8 +197,11 @@ async fn send(request: RequestBuilder) -> Result<String, Failure> {
     Err(Failure { status: Some(status), reason })
 }
 
-fn client() -> ClientBuilder {
-    Client::builder().user_agent(concat!("callfeed/", env!("CARGO_PKG_VERSION")))
+/// This machine's own address, which is another one to a proxy.
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    address.map_or(host == "localhost", |address| address.is_loopback())
 }
 
 /// The registry's answer to a question about compatibility.
@@ -252,4 +263,24 @@ fn status_in(text: &str) -> Option<StatusCode> {
 fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_of_this_machine_goes_past_the_proxy() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8081", true),
+            ("http://127.3.2.1", true),
+            ("http://[::1]:8081/path", true),
+            ("http://LOCALHOST:8081", true),
+            ("http://registry:8081", false),
+            ("http://10.0.0.1:8081", false),
+            ("https://localhost.example.com", false),
+        ] {
+            assert_eq!(is_loopback(&url.parse().unwrap()), expected, "{url}");
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub struct CallsScenario {
     pub count: Option<usize>,
     /// Calls from the start of the simulator on.
     pub per_hour: f64,
+    /// So long before the start they came in already: some of them are going on when it starts, and tags come at once.
+    #[serde(deserialize_with = "duration")]
+    pub live_since: Duration,
     /// After so many live calls no more come.
     pub live_limit: Option<usize>,
     /// Weights of the values of `source`.
@@ -60,6 +63,7 @@ impl Default for CallsScenario {
             per_day: 0.0,
             count: None,
             per_hour: 0.0,
+            live_since: Duration::ZERO,
             live_limit: None,
             sources: sources.map(|(name, weight)| (name.to_owned(), weight)).into(),
             talk: Delay::secs(15, 900),

@@ -1,6 +1,6 @@
 //! What a test or the demo may do to a running simulator.
 
-use std::{net::IpAddr, sync::Mutex};
+use std::{collections::BTreeSet, net::IpAddr, sync::Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -59,6 +59,18 @@ impl Simulator {
     /// Every call of the account that exists now. `account` may be `agency.USER_ID`; an unknown one has no calls.
     pub fn truth(&self, account: &str) -> Vec<TruthCall> {
         truth::calls(&self.api, account).unwrap_or_default()
+    }
+
+    /// The ids of the calls that an ordinary request would get now; named as for [`Simulator::truth`].
+    pub fn visible_ids(&self, account: &str) -> BTreeSet<i64> {
+        let now = self.now();
+        let mut ids = BTreeSet::new();
+        for world in self.api.worlds_named(account).unwrap_or_default() {
+            let mut world = lock(world);
+            world.go_on(now);
+            ids.extend(world.visible_ids(now));
+        }
+        ids
     }
 
     pub fn now(&self) -> Timestamp {

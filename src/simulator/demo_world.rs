@@ -1,5 +1,7 @@
 //! The world of `callfeed demo`: a CoMagic account by API key, a UIS account by login, an agency with two customers.
 
+use std::time::Duration;
+
 use super::calls_scenario::{CallsScenario, SaleHabits, TagHabits};
 use super::scenario::{AccountScenario, CustomerScenario, Delay, Key, Limits, Scenario, UserScenario};
 
@@ -79,6 +81,7 @@ fn calls(per_hour: f64) -> CallsScenario {
         days: 7.0,
         per_day: 200.0,
         per_hour,
+        live_since: Duration::from_mins(5),
         talk: Delay::secs(4, 40),
         records_delay: Delay::secs(5, 20),
         tags: TagHabits {

@@ -46,6 +46,7 @@ struct Live {
 
 impl Generator {
     pub fn new(settings: &CallsScenario, tables: &Tables, seed: u64, zone: &TimeZone, now: Timestamp) -> Generator {
+        let live_from = now.checked_sub(settings.live_since).unwrap_or(now);
         let first_id = 3_000_000_000 + (seed % 400) as i64 * IDS_OF_AN_ACCOUNT;
         let mut generator = Generator {
             settings: settings.clone(),
@@ -58,11 +59,11 @@ impl Generator {
             templates: Vec::new(),
             live: Live {
                 lot: Rng::with_seed(seed ^ 0x6c69_7665),
-                next: (settings.per_hour > 0.0).then_some(now),
+                next: (settings.per_hour > 0.0).then_some(live_from),
                 left: settings.live_limit.unwrap_or(usize::MAX),
             },
         };
-        generator.live_group_after(now);
+        generator.live_group_after(live_from);
         if settings.prerendered {
             generator.templates = (0..TEMPLATES).map(|index| generator.template(tables, index, now)).collect();
         }

@@ -37,6 +37,16 @@ async fn the_same_seed_and_clock_give_the_same_calls_in_whatever_steps_they_are_
 }
 
 #[tokio::test]
+async fn calls_may_have_come_in_for_a_while_when_it_starts() {
+    let live_since = std::time::Duration::from_mins(10);
+    let simulator = start(world(CallsScenario { per_hour: 600.0, live_since, ..CallsScenario::default() })).await;
+    let truth = simulator.truth("acme");
+    assert!((50..200).contains(&truth.len()), "{}", truth.len());
+    assert!(truth.iter().any(|call| call.ongoing) && truth.iter().any(|call| call.visible));
+    assert!(truth.iter().all(|call| call.start_time.as_str() >= "2026-03-10 11:50:00"));
+}
+
+#[tokio::test]
 async fn each_bound_of_the_window_is_inclusive_or_exclusive_as_the_scenario_says() {
     for (from, till, expected) in [
         (Bound::Inclusive, Bound::Inclusive, vec![1, 2, 3]),

@@ -103,5 +103,7 @@ pub async fn read_all(simulator: &Simulator, params: Value, limit: usize) -> Vec
 
 pub fn visible(simulator: &Simulator, account: &str) -> BTreeSet<i64> {
     let calls = simulator.truth(account).into_iter();
-    calls.filter(|call| call.visible).map(|call| call.id).collect()
+    let visible = calls.filter(|call| call.visible).map(|call| call.id).collect();
+    assert_eq!(simulator.visible_ids(account), visible);
+    visible
 }
