@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{BAD_USAGE, DONE, FAILED, signals};
 use crate::demo::{self, DemoError, Settings};
 
-/// See callfeed at work: simulated accounts, Kafka and a Schema Registry in one process, and a line per event
+/// See callfeed at work at once: simulated accounts, Kafka and a registry in one process
 ///
 /// Nothing has to be set up and nothing leaves the machine. The first read of a week of calls shows as a progress bar
 /// on a terminal; after it come new calls and what changes in them. Other consumers may connect meanwhile: the addresses
@@ -17,9 +17,9 @@ use crate::demo::{self, DemoError, Settings};
 #[command(after_help = "\
 Examples:
   callfeed demo
-  callfeed demo --events 100                  the first hundred events, then the summary
-  callfeed demo --accounts 10 --for 5m        more accounts, for five minutes
-  RUST_LOG=info callfeed demo                 with the log of the service")]
+  callfeed demo --events 100             end after a hundred events
+  callfeed demo --accounts 10 --for 5m   more accounts, for five minutes
+  RUST_LOG=info callfeed demo            with the log of the service")]
 pub struct Arguments {
     /// How many accounts; the third is an agency with two customers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]
