@@ -44,7 +44,7 @@ fn judge_creation(plan: &TopicPlan, survey: &Survey, topic: &str, creation: Crea
     if usize::try_from(recipe.replication_factor).is_ok_and(|factor| factor > brokers) {
         return Fact::bad(
             subject(topic),
-            format!("is missing, and cannot be created with {wanted}: the cluster has {brokers} brokers"),
+            format!("is missing, and cannot be created with {wanted}: the cluster has {}", n_brokers(brokers)),
             format!("set `kafka.create_topics.replication_factor` to {brokers} or less"),
         );
     }
@@ -140,6 +140,10 @@ fn too_small(connection: &Connection, topic: &str, limit: usize, needed: usize) 
         format!("has `max.message.bytes={limit}`, and callfeed needs {needed}"),
         format!("change it: {}", alter(connection, topic, &format!("max.message.bytes={needed}"))),
     )
+}
+
+pub(super) fn n_brokers(n: usize) -> String {
+    if n == 1 { "1 broker".to_owned() } else { format!("{n} brokers") }
 }
 
 fn subject(topic: &str) -> String {

@@ -142,11 +142,8 @@ pub async fn check(connection: &Connection, plan: &TopicPlan) -> Vec<Fact> {
 
 async fn inspect(connection: &Connection, plan: &TopicPlan) -> Result<Vec<Fact>, TopicProblem> {
     let survey = look(connection, plan).await?;
-    let brokers = match survey.brokers {
-        1 => "1 broker".to_owned(),
-        n => format!("{n} brokers"),
-    };
-    let found = Fact::good("kafka".to_owned(), format!("{brokers} at {}", connection.bootstrap_servers));
+    let detail = format!("{} at {}", judge::n_brokers(survey.brokers), connection.bootstrap_servers);
+    let found = Fact::good("kafka".to_owned(), detail);
     let judged = judge::judge(connection, plan, &survey);
     let creatable: Vec<String> = survey.missing().map(str::to_owned).collect();
     let refused = creation_refused(connection, plan, &creatable, Creating::Rehearse).await?;
