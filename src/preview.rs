@@ -88,8 +88,8 @@ impl PreviewError {
 
 /// Reads the account. `tell` hears of waits.
 pub async fn read(subject: &Subject, extent: &Extent, tell: &impl Fn(&str)) -> Result<Preview, PreviewError> {
-    let zone = subject.zone().await?;
-    let filters = subject.filters().await?;
+    let zone = (|| subject.zone()).retry(tries()).when(OpenError::passes).await?;
+    let filters = (|| subject.filters()).retry(tries()).when(OpenError::passes).await?;
     let mut sieve = Sieve::new(filters, extent.limit);
     let reading = Reading { window: extent.window, purpose: Purpose::Backfill };
     for window in reading.windows() {
@@ -114,7 +114,7 @@ async fn read_window(
     }
 }
 
-/// One page. An answer that broke on its way is asked for twice more, and points are waited for while that is bearable.
+/// One page. Points are waited for while that is bearable.
 async fn fetch(subject: &Subject, request: &PageRequest, tell: &impl Fn(&str)) -> Result<Page, PreviewError> {
     let query = ReportQuery {
         method: calls::METHOD,
@@ -131,7 +131,7 @@ async fn fetch(subject: &Subject, request: &PageRequest, tell: &impl Fn(&str)) -
     loop {
         wait_for_share(subject, tell).await?;
         let ask = || subject.client.report(&query);
-        let error = match ask.retry(ExponentialBuilder::default().with_max_times(2)).when(passes).await {
+        let error = match ask.retry(tries()).when(passes).await {
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
@@ -143,6 +143,11 @@ async fn fetch(subject: &Subject, request: &PageRequest, tell: &impl Fn(&str)) -
         waits_left -= 1;
         pause(wait, tell).await;
     }
+}
+
+/// A failure that passes by itself gets two more tries.
+fn tries() -> ExponentialBuilder {
+    ExponentialBuilder::default().with_max_times(2)
 }
 
 async fn wait_for_share(subject: &Subject, tell: &impl Fn(&str)) -> Result<(), PreviewError> {
@@ -205,7 +210,9 @@ impl Sieve {
                     }
                 }
                 Err(reason) => {
-                    if self.known_bad.insert(content_hash(raw)) {
+                    let content = content_hash(raw);
+                    facts.unreadable.push(content);
+                    if self.known_bad.insert(content) {
                         *self.bad.entry(without_place(&reason)).or_default() += 1;
                     }
                 }

@@ -106,7 +106,7 @@ accounts:
     fn a_wrong_name_is_told_with_the_right_ones() {
         let config = config();
         let table = [
-            ("acne", "there is no account `acne` in the configuration; did you mean `acme`?"),
+            ("acne", "there is no account `acne` in the configuration; did you mean `acme`, `agency`?"),
             ("zzz", "there is no account `zzz` in the configuration; there are `acme`, `agency`, `bureau`"),
             ("acme.5", "`acme` is no agency: it has `customers: none`, so its name alone is expected"),
             ("bureau.8", "customer 8 is not among `customers` of `bureau`: 7"),

@@ -1,6 +1,7 @@
 //! The integration tests: callfeed against a real Kafka, a real Schema Registry and the simulator.
 //! `make test` starts the servers and runs this; the harness is in [`support`].
 
+mod commands;
 mod demo;
 mod kafka_edge;
 mod registry_edge;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -10,9 +11,9 @@ use tempfile::TempDir;
 use super::{eventually, signal};
 
 /// What a process of callfeed is started with: arguments, environment, and a folder of its own, which is
-/// its working folder and goes away with this. It can be started many times, also side by side.
+/// its working folder and goes away with this and its processes. It can be started many times, also side by side.
 pub struct Setup {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -22,7 +23,7 @@ impl Setup {
     /// `Setup::new(&["run", "--config", "callfeed.yaml"]).file("callfeed.yaml", &text)`.
     pub fn new(arguments: &[&str]) -> Setup {
         Setup {
-            folder: TempDir::with_prefix("callfeed-test-").unwrap(),
+            folder: Arc::new(TempDir::with_prefix("callfeed-test-").unwrap()),
             arguments: arguments.iter().map(|one| (*one).to_owned()).collect(),
             environment: Vec::new(),
         }
@@ -60,7 +61,7 @@ impl Setup {
             .stderr(File::create(output.join("stderr")).unwrap())
             .spawn()
             .unwrap();
-        Callfeed { child, output, status: None }
+        Callfeed { child, output, status: None, _folder: self.folder.clone() }
     }
 
     /// Starts a process and waits until it ends by itself.
@@ -78,6 +79,8 @@ pub struct Callfeed {
     child: Child,
     output: PathBuf,
     status: Option<ExitStatus>,
+    /// What it wrote can be read for as long as this is there.
+    _folder: Arc<TempDir>,
 }
 
 impl Callfeed {
