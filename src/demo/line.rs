@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::events::CallEvent;
+use crate::domain::call::masked_number;
 use crate::domain::filter::DYNAMIC_SOURCES;
 
 /// The columns before the last one, which takes the rest.
@@ -32,7 +33,7 @@ impl Layout {
 
     pub fn line(&self, event: &CallEvent) -> String {
         let (time, revision) = (self.time(event.observed_at), event.revision.to_string());
-        let number = event.contact_phone_number.as_deref().map_or_else(|| "-".to_owned(), masked);
+        let number = event.contact_phone_number.as_deref().map_or_else(|| "-".to_owned(), masked_number);
         let channel = channel(event.source.as_deref());
         let columns = [&time, &event.account, &event.event_type, &revision, channel, &number];
         self.fitted(&self.columns(columns, style(&event.event_type)), &tail(event))
@@ -80,16 +81,6 @@ fn tail(event: &CallEvent) -> String {
     if event.changed.is_empty() { tags } else { format!("[{}] {tags}", event.changed.join(", ")).trim_end().to_owned() }
 }
 
-/// A phone number that tells one caller from another and nobody who it is: `7999***1122`.
-fn masked(number: &str) -> String {
-    let characters: Vec<char> = number.chars().collect();
-    match characters.as_slice() {
-        [a, b, c, d, .., w, x, y, z] if characters.len() > 10 => format!("{a}{b}{c}{d}***{w}{x}{y}{z}"),
-        [.., y, z] if characters.len() > 4 => format!("***{y}{z}"),
-        _ => "***".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use console::measure_text_width;
@@ -114,14 +105,6 @@ mod tests {
             contact_phone_number: Some("79991231122".to_owned()),
             tags: ["Целевой", "Первичный звонок"].map(|name| Tag { tag_name: Some(name.to_owned()) }).into(),
         }
-    }
-
-    #[test]
-    fn a_number_is_never_shown_in_full() {
-        assert_eq!(masked("79991231122"), "7999***1122");
-        assert_eq!(masked("4951122"), "***22");
-        assert_eq!(masked("7112"), "***");
-        assert_eq!(masked(""), "***");
     }
 
     #[test]
