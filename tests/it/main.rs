@@ -3,6 +3,7 @@
 
 mod commands;
 mod demo;
+mod delivery;
 mod kafka_edge;
 mod registry_edge;
 mod servers;
