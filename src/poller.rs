@@ -422,10 +422,10 @@ impl Poller {
 /// The points of a credential as it last heard of them.
 pub fn budget(client: &Client, share: f64, clock: &Clock) -> Budget {
     let Some(limits) = client.limits() else { return Budget::new(share, []) };
-    let age = limits.seen_at.elapsed();
-    let now = clock.now();
+    let (age, now_millis) = (limits.seen_at.elapsed(), clock.now_millis());
     let points = |window: PointsWindow, seen: WindowLimits| {
-        let resets_at = now + seen.reset?.saturating_sub(age);
+        // A counter that has started anew since says nothing about what is left.
+        let resets_at = whole_second_after(now_millis, seen.reset?.checked_sub(age)?);
         Some((window, Points { limit: seen.limit?, remaining: seen.remaining?, resets_at }))
     };
     let windows = [
@@ -434,4 +434,26 @@ pub fn budget(client: &Client, share: f64, clock: &Clock) -> Budget {
         points(PointsWindow::Day, limits.day),
     ];
     Budget::new(share, windows.into_iter().flatten())
+}
+
+/// Rounded up: a request in the second before the reset would be refused, and the reset waited for once more.
+fn whole_second_after(now_millis: i64, wait: Duration) -> Instant {
+    let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+    Instant::from_unix_seconds(now_millis.saturating_add(wait).saturating_add(999).div_euclid(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_within_a_second_is_waited_for_until_its_end() {
+        let after = |now_millis, wait_millis| {
+            whole_second_after(now_millis, Duration::from_millis(wait_millis)).unix_seconds()
+        };
+        assert_eq!(after(10_000, 3_000), 13);
+        assert_eq!(after(10_900, 3_000), 14);
+        assert_eq!(after(10_900, 3_100), 14);
+        assert_eq!(after(10_000, 2_001), 13);
+    }
 }
