@@ -1,11 +1,14 @@
 //! One world for one test: a simulator, a config file, and the topics that callfeed fills from it.
 
+use std::cell::Cell;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
 use callfeed::simulator::{
     AccountScenario, CallsScenario, ClockScenario, CustomerScenario, Key, Limits, Scenario, Simulator, UserScenario,
 };
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -33,6 +36,8 @@ pub struct Feed {
     folder: TempDir,
     once: Setup,
     forever: Setup,
+    /// When the last `run --once` ended, in Unix seconds.
+    last_run: Cell<u64>,
 }
 
 impl Feed {
@@ -54,6 +59,7 @@ impl Feed {
             name: unique_name("feed"),
             once: Setup::new(&["run", "--config", path, "--once", "--timeout", "60s"]),
             forever: Setup::new(&["run", "--config", path]),
+            last_run: Cell::new(0),
             kafka,
             scenario,
             folder,
@@ -123,13 +129,23 @@ impl Feed {
         format!("{}.dead-letter", self.name)
     }
 
+    /// Adds a call of three minutes that started so long ago.
+    pub fn add_call(&self, account: &str, ago: SignedDuration, columns: Value) -> i64 {
+        let zone = self.accounts().into_iter().find(|one| one.name == account).unwrap().zone;
+        let text = |time: Timestamp| zone.to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let start = self.simulator.now() - ago;
+        let mut row = json!({"start_time": text(start), "finish_time": text(start + SignedDuration::from_mins(3))});
+        merge(&mut row, columns);
+        self.simulator.add_call(account, row).unwrap()
+    }
+
     /// Runs `callfeed run --once` to its end, whatever that is.
     pub fn try_once(&self) -> Callfeed {
+        // What is due every second is not due twice in one.
+        eventually("the next second", PATIENCE, || (unix_seconds() > self.last_run.get()).then_some(()));
         self.write_config();
         let process = self.once.run(PATIENCE);
-        // What was due in this second is not due twice in it: the next run comes in a later one.
-        let ended = unix_seconds();
-        eventually("the next second", PATIENCE, || (unix_seconds() > ended).then_some(()));
+        self.last_run.set(unix_seconds());
         process
     }
 
@@ -159,6 +175,13 @@ impl Feed {
         };
         let before = begun();
         eventually("the rows to be read again", PATIENCE, || (begun() >= before + 2).then_some(()));
+    }
+
+    /// `callfeed run` with more arguments, to be started by the test itself.
+    pub fn setup(&self, arguments: &[&str]) -> Setup {
+        self.write_config();
+        let path = self.folder.path().join("callfeed.yaml");
+        Setup::new(&[&["run", "--config", path.to_str().unwrap()], arguments].concat())
     }
 
     fn write_config(&self) {
@@ -210,7 +233,7 @@ impl Feed {
             let mut one = AccountFacts {
                 name: name.to_owned(),
                 customer_id: None,
-                zone: jiff::tz::TimeZone::get(&account.timezone).unwrap(),
+                zone: TimeZone::get(&account.timezone).unwrap(),
                 filters: self.effective(config, "filters"),
                 since: None,
             };
@@ -221,7 +244,7 @@ impl Feed {
                 [] => facts.push(one),
                 customers => facts.extend(customers.iter().map(|customer| {
                     let user = customer.users[0].id;
-                    let zone = jiff::tz::TimeZone::get(&customer.timezone).unwrap();
+                    let zone = TimeZone::get(&customer.timezone).unwrap();
                     AccountFacts { name: format!("{name}.{user}"), customer_id: Some(user), zone, ..one.clone() }
                 })),
             }
@@ -242,7 +265,7 @@ pub struct AccountFacts {
     /// In events, and in the simulator.
     pub name: String,
     pub customer_id: Option<i64>,
-    pub zone: jiff::tz::TimeZone,
+    pub zone: TimeZone,
     /// As in the config.
     pub filters: Value,
     /// Local time before which nothing is read.

@@ -5,18 +5,18 @@
 //! documents; no test here trusts callfeed's own rules. [`feed`] builds one world for one test: topics,
 //! group, registry subjects and working folder are its own, so that all tests run side by side.
 
-//mod agencies;
-//mod bad_input;
-//mod brokers;
-//mod changes;
+mod agencies;
+mod bad_input;
+mod brokers;
+mod changes;
 mod columns;
-//mod dead_letters;
-//mod faults;
+mod dead_letters;
+mod faults;
 mod feed;
 mod filters;
 mod oracle;
-//mod owners;
-//mod paging;
-//mod restarts;
-//mod secrets;
-//mod zones;
+mod owners;
+mod paging;
+mod restarts;
+mod secrets;
+mod zones;

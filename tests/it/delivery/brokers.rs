@@ -1,0 +1,37 @@
+//! Kafka goes away in the middle, as an operator stops it and as a power cut does.
+
+use std::time::Duration;
+
+use callfeed::simulator::Fault;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::support::Kafka;
+
+use super::faults::visible;
+use super::feed::{Feed, going, history};
+
+#[test]
+fn a_broker_that_restarts_in_the_middle_loses_and_doubles_nothing() {
+    let mut kafka = Kafka::own(&[]);
+    let mut feed = Feed::in_kafka(going(history(200)), kafka.cluster());
+    feed.configure(json!({"defaults": {"poll": {"page_size": 2}}}));
+    feed.simulator.inject(Fault::Latency { delay: Duration::from_millis(40) }.every(1));
+    let mut process = feed.start();
+    feed.wait_for_events(20);
+
+    kafka.stop();
+    kafka.restart();
+    let after_restart = feed.events().len();
+    feed.wait_for_events(after_restart + 20);
+
+    kafka.kill();
+    feed.add_call("acme", SignedDuration::from_hours(3), json!({"source": "sip"}));
+    kafka.restart();
+    feed.simulator.clear_faults();
+    feed.wait_for_events(visible(&feed, "acme"));
+    feed.wait_for_rereading("acme");
+
+    feed.assert_equals_truth();
+    assert!(process.ended().is_none(), "callfeed goes on through all of it");
+}

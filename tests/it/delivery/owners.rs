@@ -1,0 +1,32 @@
+//! A second callfeed with the same group takes over, and the first one knows it.
+
+use std::time::Duration;
+
+use callfeed::simulator::Fault;
+use serde_json::json;
+
+use super::faults::visible;
+use super::feed::{Feed, PATIENCE, history, standing};
+
+#[test]
+fn a_second_callfeed_supersedes_the_first_and_doubles_nothing() {
+    let mut feed = Feed::of(standing(history(150)));
+    feed.configure(json!({"defaults": {"poll": {"page_size": 2}}}));
+    feed.simulator.inject(Fault::Latency { delay: Duration::from_millis(40) }.every(1));
+    let mut first = feed.start();
+    feed.wait_for_events(15);
+
+    let mut second = feed.start();
+    first.wait_exit(PATIENCE);
+
+    assert_eq!(first.exit_code(), 1);
+    let said = first.stderr();
+    assert!(said.contains("another callfeed with the same `kafka.group_id` has taken over"), "{said}");
+    let taken_over_at = feed.events().len();
+    assert!(taken_over_at < visible(&feed, "acme"), "the first was in the middle of its back-fill");
+    feed.simulator.clear_faults();
+    feed.wait_for_events(visible(&feed, "acme"));
+    feed.wait_for_rereading("acme");
+    assert!(second.ended().is_none());
+    feed.assert_equals_truth();
+}

@@ -1,0 +1,61 @@
+//! Pages of every size over whatever the API may do with bounds, ties and short answers.
+
+use callfeed::simulator::{Bound, Bounds, CallsScenario, Scenario, Ties};
+use serde_json::json;
+
+use super::feed::{Feed, account, history, standing_with};
+
+/// Crowds of 9 calls start in the same second: more than most of the pages hold.
+const CROWD: usize = 9;
+
+const PAGE_SIZES: [usize; 6] = [1, 2, 4, 9, 10, 10_000];
+
+#[test]
+fn each_row_is_read_when_both_bounds_are_inclusive() {
+    reads_each_row(Bound::Inclusive, Bound::Inclusive);
+}
+
+#[test]
+fn each_row_is_read_when_both_bounds_are_exclusive() {
+    reads_each_row(Bound::Exclusive, Bound::Exclusive);
+}
+
+#[test]
+fn each_row_is_read_when_only_the_first_bound_is_inclusive() {
+    reads_each_row(Bound::Inclusive, Bound::Exclusive);
+}
+
+#[test]
+fn each_row_is_read_when_only_the_last_bound_is_inclusive() {
+    reads_each_row(Bound::Exclusive, Bound::Inclusive);
+}
+
+/// Accounts of each page size and both orders of back-fill, with pages that are cut short and ties that come
+/// in another order each time.
+fn reads_each_row(from: Bound, till: Bound) {
+    let calls = CallsScenario { same_second: CROWD, ..history(5 * CROWD) };
+    let names = PAGE_SIZES.map(|page_size| format!("pages-of-{page_size}"));
+    let mut feed = Feed::of(Scenario {
+        bounds: Bounds { from, till },
+        ties: Ties::Shuffled,
+        short_pages: 0.2,
+        ..standing_with(names.iter().map(|name| account(name, calls.clone())).collect())
+    });
+    for (index, (name, page_size)) in names.iter().zip(PAGE_SIZES).enumerate() {
+        let order = if index % 2 == 0 { "newest" } else { "oldest" };
+        feed.configure_account(name, json!({"poll": {"page_size": page_size, "backfill": order}}));
+    }
+
+    feed.once();
+    let n_events = feed.assert_equals_truth();
+    let n_calls: usize = names.iter().map(|name| visible(&feed, name)).sum();
+    assert_eq!(n_events, n_calls, "each call is told once, however often its second is read");
+
+    feed.once();
+    assert_eq!(feed.assert_equals_truth(), n_events, "a second run finds nothing new");
+    assert!(feed.simulator.bugs().is_empty(), "callfeed asks nothing that the API forbids: {:?}", feed.simulator.bugs());
+}
+
+fn visible(feed: &Feed, account: &str) -> usize {
+    feed.simulator.truth(account).iter().filter(|call| call.visible).count()
+}
