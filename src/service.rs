@@ -34,6 +34,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Of that, for accounts to let go of their requests and batches.
 const ACCOUNTS_STOP_WITHIN: Duration = Duration::from_secs(7);
 
+/// An answer that takes longer is told to be waited for.
+const SLOW: Duration = Duration::from_secs(2);
+
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -122,18 +125,20 @@ async fn build(
     stop: CancellationToken,
 ) -> Result<Context, ServiceError> {
     let registry = wiring::registry(config)?;
-    persist("schema registry", RegistryError::is_retryable, || registry.reachable()).await?;
+    let what = format!("schema registry at {}", config.schema_registry.url);
+    persist(&what, RegistryError::is_retryable, || registry.reachable()).await?;
     let connection = wiring::connection(config)?;
-    let known = persist("kafka", TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
+    let kafka = format!("kafka at {}", connection.bootstrap_servers);
+    let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
     let settings = publisher_settings(config, &connection, known.max_batch_bytes(), observer(&metrics, readiness));
-    let publisher = persist("kafka", StartError::is_retryable, || Publisher::start(settings.clone())).await?;
+    let publisher = persist(&kafka, StartError::is_retryable, || Publisher::start(settings.clone())).await?;
     let topic = StateTopic {
         connection: connection.clone(),
         group_id: config.kafka.group_id.clone(),
         topic: config.kafka.state_topic.as_str().into(),
         partitions: config.kafka.state_partitions,
     };
-    let store = persist("kafka", RestoreError::is_retryable, || Store::open(topic.clone())).await?;
+    let store = persist(&kafka, RestoreError::is_retryable, || Store::open(topic.clone())).await?;
     let memory_kib = u32::try_from(config.limits.memory / 1024).unwrap_or(u32::MAX).max(1);
     Ok(Context {
         publisher,
@@ -200,7 +205,7 @@ fn observer(metrics: &Metrics, readiness: watch::Sender<Readiness>) -> Observer 
 
 /// Tries until it works or cannot work, and says each time what it waits for.
 async fn persist<T, E, F>(
-    what: &'static str,
+    what: &str,
     is_retryable: impl Fn(&E) -> bool,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, E>
@@ -210,7 +215,7 @@ where
 {
     let mut failures = 0;
     loop {
-        match attempt().await {
+        match told_when_slow(what, attempt()).await {
             Err(error) if is_retryable(&error) => {
                 failures += 1;
                 let wait = backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF, fastrand::f64());
@@ -218,6 +223,18 @@ where
                 tokio::time::sleep(wait).await;
             }
             outcome => return outcome,
+        }
+    }
+}
+
+/// The outcome of an attempt. One that takes long is told of, or somebody would wait and not know for what.
+async fn told_when_slow<T>(what: &str, attempt: impl Future<Output = T>) -> T {
+    tokio::pin!(attempt);
+    match tokio::time::timeout(SLOW, &mut attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            tracing::warn!(what, "waiting for an answer");
+            attempt.await
         }
     }
 }
