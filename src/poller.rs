@@ -448,9 +448,8 @@ mod tests {
 
     #[test]
     fn a_reset_within_a_second_is_waited_for_until_its_end() {
-        let after = |now_millis, wait_millis| {
-            whole_second_after(now_millis, Duration::from_millis(wait_millis)).unix_seconds()
-        };
+        let after =
+            |now_millis, wait_millis| whole_second_after(now_millis, Duration::from_millis(wait_millis)).unix_seconds();
         assert_eq!(after(10_000, 3_000), 13);
         assert_eq!(after(10_900, 3_000), 14);
         assert_eq!(after(10_900, 3_100), 14);

@@ -204,11 +204,7 @@ fn observer(metrics: &Metrics, readiness: watch::Sender<Readiness>) -> Observer 
 }
 
 /// Tries until it works or cannot work, and says each time what it waits for.
-async fn persist<T, E, F>(
-    what: &str,
-    is_retryable: impl Fn(&E) -> bool,
-    mut attempt: impl FnMut() -> F,
-) -> Result<T, E>
+async fn persist<T, E, F>(what: &str, is_retryable: impl Fn(&E) -> bool, mut attempt: impl FnMut() -> F) -> Result<T, E>
 where
     E: std::fmt::Display,
     F: Future<Output = Result<T, E>>,

@@ -28,6 +28,13 @@ impl InHand {
         topics.into_iter().map(|topic| format!("topic `{topic}`")).collect::<Vec<_>>().join(" or ")
     }
 
+    /// The size of its largest record that was refused for its size, or for that of its batch.
+    pub fn largest_too_large(&self, failures: &[Failure]) -> Option<usize> {
+        let records = &self.step.records;
+        let failures = failures_of(records, self.first?, failures).into_iter();
+        failures.filter(|(_, code)| is_too_large(*code)).map(|(position, _)| records[position].size()).max()
+    }
+
     /// What the step itself did wrong; not what befell it, such as a time-out or a neighbour's fault. Asked after an
     /// abort, and answered once.
     pub fn take_fault(&mut self, failures: &[Failure], max_batch_bytes: usize) -> Option<PublishError> {
@@ -40,12 +47,17 @@ pub(super) fn refused_record(topic: &str, code: RDKafkaErrorCode) -> PublishErro
     PublishError::Refused { reason: format!("topic `{topic}`: {code}") }
 }
 
-fn fault_in(records: &[Record], first: usize, failures: &[Failure], max_batch_bytes: usize) -> Option<PublishError> {
+/// Of these failures, those of the records that were sent from number `first` on, by their index there.
+fn failures_of(records: &[Record], first: usize, failures: &[Failure]) -> Vec<Failure> {
     let own = |(number, code): &Failure| {
         let position = number.checked_sub(first).filter(|position| *position < records.len())?;
         Some((position, *code))
     };
-    let failures: Vec<Failure> = failures.iter().filter_map(own).collect();
+    failures.iter().filter_map(own).collect()
+}
+
+fn fault_in(records: &[Record], first: usize, failures: &[Failure], max_batch_bytes: usize) -> Option<PublishError> {
+    let failures = failures_of(records, first, failures);
     // A larger record than this was alone in its batch; smaller ones may have failed for their neighbours.
     let is_alone = |position: usize| records[position].size() > max_batch_bytes;
     let too_large = failures.iter().filter(|(position, code)| is_too_large(*code) && is_alone(*position));

@@ -295,7 +295,6 @@ fn configuration(settings: &PublisherSettings) -> ClientConfig {
         // Where Java producers put the same key.
         ("partitioner", "murmur2_random".to_owned()),
         ("linger.ms", "10".to_owned()),
-        ("batch.size", settings.max_batch_bytes.to_string()),
         ("message.max.bytes", (MAX_RECORD_BYTES + 1024 * 1024).to_string()),
         ("queue.buffering.max.kbytes", QUEUE_KIB.to_string()),
         ("transaction.timeout.ms", millis(TRANSACTION_TIMEOUT)),
@@ -309,6 +308,10 @@ fn configuration(settings: &PublisherSettings) -> ClientConfig {
     if config.get("delivery.timeout.ms").or(config.get("message.timeout.ms")).is_none() {
         config.set("delivery.timeout.ms", millis(DELIVERY_TIMEOUT.min(transaction_timeout(&config) / 2)));
     }
+    // Larger batches than the topics take would be refused for records that are small.
+    let batch_bytes = config.get("batch.size").and_then(|bytes| bytes.parse().ok());
+    let batch_bytes = batch_bytes.map_or(settings.max_batch_bytes, |bytes: usize| bytes.min(settings.max_batch_bytes));
+    config.set("batch.size", batch_bytes.to_string());
     config
 }
 

@@ -133,7 +133,9 @@ impl Worker {
                     tracing::warn!(%reason, steps = self.in_hand.len(), "kafka transaction aborted, trying again");
                     self.observe_failure("aborted");
                     let failures = self.abort(commit_sent)?;
-                    if self.answer_faulty(&failures) {
+                    if let Some(record_bytes) = self.crowded(&failures) {
+                        self.shrink_batches(record_bytes)?;
+                    } else if self.answer_faulty(&failures) {
                         // The others need not wait for what was wrong with these.
                     } else if refused {
                         return self.single_out(&reason);
@@ -261,6 +263,24 @@ impl Worker {
             }
         }
         self.in_hand.len() < before
+    }
+
+    /// The size of the largest record in batches that were refused for their size, when it was not alone in its own:
+    /// its topic takes less than it did at the start, and which record is too large is not known.
+    fn crowded(&self, failures: &[Failure]) -> Option<usize> {
+        let largest = self.in_hand.iter().filter_map(|in_hand| in_hand.largest_too_large(failures)).max();
+        largest.filter(|bytes| *bytes <= self.settings.max_batch_bytes)
+    }
+
+    /// A new producer that sends records of this size alone, so that the next refusal tells which one is meant.
+    fn shrink_batches(&mut self, record_bytes: usize) -> Result<(), PublishError> {
+        self.settings.max_batch_bytes = record_bytes.saturating_sub(1).max(1);
+        let max_batch_bytes = self.settings.max_batch_bytes;
+        tracing::warn!(
+            max_batch_bytes,
+            "a topic takes smaller batches than when callfeed started; sending smaller ones"
+        );
+        self.recover(Trouble::Broken("its batches are too large".to_owned()))
     }
 
     /// What became of the transaction is not known: the steps in hand have to be compared with the state topic, which

@@ -122,6 +122,8 @@ fn a_dead_letter_topic_that_takes_less_than_events_is_refused() {
 #[test]
 fn a_schema_that_nobody_registered_is_missed_when_callfeed_may_not() {
     let mut feed = Feed::of(standing(history(5)));
-    feed.configure(json!({"schema_registry": {"auto_register": false}, "topics": {"calls": unique_name("unregistered")}}));
+    feed.configure(
+        json!({"schema_registry": {"auto_register": false}, "topics": {"calls": unique_name("unregistered")}}),
+    );
     assert_says(&refusal(&feed), &["unregistered", "schemas register"]);
 }

@@ -103,10 +103,7 @@ fn changes_of_a_call_arrive_while_the_service_runs() {
 #[test]
 fn columns_that_no_document_knows_are_kept() {
     let extra = json!({"brand_new": {"a": [1, 2.5, null]}, "flag": true, "words": "по-русски \"да\""});
-    let feed = Feed::of(standing(CallsScenario {
-        extra_columns: extra.as_object().unwrap().clone(),
-        ..history(20)
-    }));
+    let feed = Feed::of(standing(CallsScenario { extra_columns: extra.as_object().unwrap().clone(), ..history(20) }));
     feed.once();
     feed.assert_equals_truth();
     let expected: BTreeSet<&String> = extra.as_object().unwrap().keys().collect();

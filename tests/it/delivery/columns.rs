@@ -7,7 +7,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(include_str!("../../../schemas/call_event.avsc")).unwrap());
+static SCHEMA: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../../schemas/call_event.avsc")).unwrap());
 
 /// Fields that callfeed adds to the columns of the API.
 const OWN: [&str; 8] =

@@ -64,7 +64,8 @@ fn a_session_that_ends_within_a_back_fill_is_renewed() {
 
         feed.assert_equals_truth();
         assert_eq!(feed.events().len(), visible(&feed, "acme"));
-        let logins = feed.simulator.counts("", "login.user").answered + feed.simulator.counts("acme", "login.user").answered;
+        let logins =
+            feed.simulator.counts("", "login.user").answered + feed.simulator.counts("acme", "login.user").answered;
         assert_eq!(logins, 4, "one login at the start and one for each session that ended");
     }
 }

@@ -168,8 +168,10 @@ impl Feed {
         // begins when the next, which began after this call, is complete.
         let begun = || {
             let requests = self.simulator.requests().into_iter();
-            let starts: Vec<String> =
-                requests.filter(|one| one.account.as_deref() == Some(account)).filter_map(|one| one.date_from).collect();
+            let starts: Vec<String> = requests
+                .filter(|one| one.account.as_deref() == Some(account))
+                .filter_map(|one| one.date_from)
+                .collect();
             let oldest = starts.iter().min().cloned();
             starts.into_iter().filter(|start| Some(start) == oldest.as_ref()).count()
         };

@@ -19,8 +19,11 @@ fn plain_filters() -> Vec<(&'static str, Value)> {
         ("tags", json!({"tags": ["Жалоба", "Первичный звонок", "Спам"]})),
         ("static-only", json!({"channels": {"dynamic": false, "static": "all"}})),
         ("static-sources", json!({"channels": {"static": {"sources": ["va", "sip"]}}})),
-        ("primary-of-static-tagged", json!({"include": "primary", "tags": ["Целевой", "Жалоба", "Нецелевой"],
-            "channels": {"dynamic": false, "static": {"sources": ["call_tracking"]}}})),
+        (
+            "primary-of-static-tagged",
+            json!({"include": "primary", "tags": ["Целевой", "Жалоба", "Нецелевой"],
+            "channels": {"dynamic": false, "static": {"sources": ["call_tracking"]}}}),
+        ),
     ]
 }
 
@@ -79,7 +82,8 @@ fn name_what_is_there(feed: &mut Feed) {
         of_static.find(|value| !value.is_null()).unwrap()
     };
     let channels = |names: Value| json!({"filters": {"channels": {"dynamic": false, "static": names}}});
-    let tags = feed.simulator.truth("tag-by-id").into_iter().flat_map(|call| call.row["tags"].as_array().unwrap().clone());
+    let tags =
+        feed.simulator.truth("tag-by-id").into_iter().flat_map(|call| call.row["tags"].as_array().unwrap().clone());
     let tag = tags.map(|tag| tag["tag_id"].clone()).next().unwrap();
     let patches = [
         json!({"filters": {"tags": [tag]}}),

@@ -160,7 +160,11 @@ fn assert_frame(account: &AccountFacts, call: i64, event: &Event) {
 /// The parts in which two events differ, as the documents name them.
 fn difference(before: &Event, after: &Event) -> BTreeSet<&'static str> {
     let (before, after) = (columns::of_event(&before.value), columns::of_event(&after.value));
-    before.iter().filter(|(column, value)| unordered(&after[*column]) != unordered(value)).map(|(column, _)| part(column)).collect()
+    before
+        .iter()
+        .filter(|(column, value)| unordered(&after[*column]) != unordered(value))
+        .map(|(column, _)| part(column))
+        .collect()
 }
 
 fn part(column: &str) -> &'static str {

@@ -53,7 +53,11 @@ fn reads_each_row(from: Bound, till: Bound) {
 
     feed.once();
     assert_eq!(feed.assert_equals_truth(), n_events, "a second run finds nothing new");
-    assert!(feed.simulator.bugs().is_empty(), "callfeed asks nothing that the API forbids: {:?}", feed.simulator.bugs());
+    assert!(
+        feed.simulator.bugs().is_empty(),
+        "callfeed asks nothing that the API forbids: {:?}",
+        feed.simulator.bugs()
+    );
 }
 
 fn visible(feed: &Feed, account: &str) -> usize {

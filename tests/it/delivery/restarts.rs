@@ -69,14 +69,17 @@ fn enabling_an_account_again_fills_the_gap() {
     let mut scenario = going(CallsScenario { visibility_delay: Duration::ZERO, ..history(20) });
     scenario.accounts.push(account("other", history(5)));
     let mut feed = Feed::of(scenario);
-    feed.configure(json!({"defaults": {"poll": {"tiers": [{"age": "1s", "every": "1s"}, {"age": "2s", "every": "1s"}]}}}));
+    feed.configure(
+        json!({"defaults": {"poll": {"tiers": [{"age": "1s", "every": "1s"}, {"age": "2s", "every": "1s"}]}}}),
+    );
     feed.once();
 
     feed.configure_account("acme", json!({"enabled": false}));
     let stopped_at = feed.simulator.now();
     let passed = |seconds: i64| feed.simulator.now().duration_since(stopped_at) > SignedDuration::from_secs(seconds);
     eventually("a new second", PATIENCE, || passed(1).then_some(()));
-    let calls = [(); 3].map(|()| feed.add_call("acme", SignedDuration::ZERO, json!({"source": "va", "finish_time": START})));
+    let calls =
+        [(); 3].map(|()| feed.add_call("acme", SignedDuration::ZERO, json!({"source": "va", "finish_time": START})));
     feed.once();
     eventually("the calls to leave the horizon", PATIENCE, || passed(6).then_some(()));
     calls.iter().for_each(|call| assert!(feed.types_of("acme", *call).is_empty(), "a disabled account is not read"));
@@ -103,7 +106,9 @@ fn start_from_is_a_time_of_the_account_s_own_clock_and_may_move_back() {
     feed.configure_account("acme", json!({"start_from": starts[80]}));
     feed.once();
     let later = feed.assert_equals_truth();
-    let n_from = |start: &str| feed.simulator.truth("acme").iter().filter(|call| call.visible && call.start_time.as_str() >= start).count();
+    let n_from = |start: &str| {
+        feed.simulator.truth("acme").iter().filter(|call| call.visible && call.start_time.as_str() >= start).count()
+    };
     assert_eq!(later, n_from(&starts[80]));
 
     let earlier = n_from(&starts[30]);

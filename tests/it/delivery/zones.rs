@@ -27,7 +27,8 @@ fn each_call_around_a_change_of_clocks_is_read_once() {
     for zone in ZONES {
         for order in orders {
             // A day's chunk that starts here ends within the hour that the change repeats or skips.
-            let origin = changes_of(zone, now).into_iter().min().map(|change| change - SignedDuration::from_mins(24 * 60 - 25));
+            let origin =
+                changes_of(zone, now).into_iter().min().map(|change| change - SignedDuration::from_mins(24 * 60 - 25));
             let origin = origin.unwrap_or(now - AROUND * 3);
             let origin = TimeZone::get(zone).unwrap().to_datetime(origin).strftime("%Y-%m-%d %H:%M:%S").to_string();
             feed.configure_account(
@@ -76,7 +77,10 @@ fn calls_around_changes(zone: &str, order: &str, now: Timestamp) -> AccountScena
         let first = change - AROUND;
         moments.extend((0..).map(|n| first + PAUSE * n).take_while(|moment| *moment <= change + AROUND));
         // The seconds at which something begins and ends.
-        moments.extend([-3600, -1801, -1800, -1, 0, 1, 1799, 1800, 3599, 3600, 3601].map(|s| change + SignedDuration::from_secs(s)));
+        moments.extend(
+            [-3600, -1801, -1800, -1, 0, 1, 1799, 1800, 3599, 3600, 3601]
+                .map(|s| change + SignedDuration::from_secs(s)),
+        );
     }
     let rows = moments.into_iter().zip(1..).map(|(moment, id)| row(id, moment, &time_zone)).collect();
     AccountScenario { timezone: zone.to_owned(), rows, ..account(&name, CallsScenario::default()) }
