@@ -5,7 +5,30 @@ use std::collections::BTreeMap;
 use callfeed::simulator::{AccountScenario, CallsScenario};
 use serde_json::json;
 
+use super::faults::visible;
 use super::feed::{Feed, account, customer, history, standing_with};
+
+/// The topics of customers are not known at the start; they are checked and made when the customers are.
+#[test]
+fn accounts_may_have_topics_of_their_own() {
+    let agency = AccountScenario {
+        customers: vec![customer(1, "Europe/Moscow", history(20)), customer(2, "Europe/Moscow", history(15))],
+        ..account("agency", CallsScenario::default())
+    };
+    let mut feed = Feed::of(standing_with(vec![agency, account("plain", history(10))]));
+    let prefix = feed.topic();
+    feed.configure(json!({"topics": {"calls": format!("{prefix}.{{service}}.{{account}}")}}));
+    feed.once();
+    feed.once();
+    for account in ["agency.1001", "agency.1002", "plain"] {
+        let topic = format!("{prefix}.custom.{account}");
+        let records = feed.kafka.read_committed(&topic);
+        assert_eq!(records.len(), visible(&feed, account), "the calls of {account}");
+        let subject = feed.registry.get(&format!("/subjects/{topic}-value/versions/latest"));
+        let id = u32::try_from(subject["id"].as_u64().unwrap()).unwrap();
+        assert!(records.iter().all(|record| record.value.as_deref().unwrap()[1..5] == id.to_be_bytes()));
+    }
+}
 
 #[test]
 fn each_customer_of_an_agency_is_read_as_an_account_of_its_own() {

@@ -122,6 +122,27 @@ fn an_event_larger_than_its_topic_takes_is_set_aside_and_stops_nothing() {
     assert_eq!(feed.events().len(), others);
 }
 
+/// The limit of a topic is known from the start, and then somebody lowers it.
+#[test]
+fn an_event_that_the_broker_refuses_for_its_size_is_set_aside_too() {
+    let feed = Feed::of(standing(settled(30)));
+    let mut process = feed.start();
+    feed.wait_for_events(25);
+    feed.kafka.alter_topic(&feed.topic(), &[("max.message.bytes", "20000")]);
+
+    let large = feed.add_call("acme", AGO, json!({"properties": noise(100_000)}));
+    let small = feed.add_call("acme", AGO, json!({"properties": noise(1_000)}));
+    feed.wait_for_rereading("acme");
+    feed.wait_for_rereading("acme");
+
+    assert_eq!(feed.types_of("acme", small), ["CREATED"]);
+    let letters = feed.dead_letters();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].key_text(), format!("acme:{large}"));
+    assert_eq!(letters[0].header("callfeed-stage"), Some("too_large"));
+    assert!(process.ended().is_none());
+}
+
 /// A text that no compression makes smaller than a topic's limit.
 fn noise(length: usize) -> String {
     let mut lot = fastrand::Rng::with_seed(length as u64);

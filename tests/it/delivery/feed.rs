@@ -219,6 +219,12 @@ impl Feed {
         oracle::assert_feed_equals_truth(self)
     }
 
+    /// The same after a change of filters: the events before were right by filters that hold no longer.
+    #[track_caller]
+    pub fn assert_latest_equals_truth(&self) {
+        oracle::assert_latest_equals_truth(self);
+    }
+
     /// Waits until the feed has so many events.
     #[track_caller]
     pub fn wait_for_events(&self, at_least: usize) {

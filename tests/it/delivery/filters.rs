@@ -62,6 +62,27 @@ fn each_filter_publishes_what_its_definition_says() {
     assert!(!types.contains_key(&("everything", "WITHDRAWN")), "{types:?}");
 }
 
+/// Other filters hold for calls that were published before: those that no longer pass are withdrawn, and
+/// come back when they pass again.
+#[test]
+fn filters_may_change_between_two_runs() {
+    let mut feed = Feed::of(standing_with(vec![account("acme", calls())]));
+    feed.once();
+    let n_calls = feed.assert_equals_truth();
+    for filters in [json!({"include": "primary"}), json!({"channels": {"static": {"sources": ["sip"]}}})] {
+        let before = feed.events().len();
+        feed.configure_account("acme", json!({"filters": filters}));
+        feed.once();
+        feed.assert_latest_equals_truth();
+        assert!(feed.events().len() > before, "calls are withdrawn");
+    }
+    feed.configure_account("acme", json!({"filters": {"include": "all", "channels": {"static": "all"}}}));
+    feed.once();
+    feed.assert_latest_equals_truth();
+    let n_created = feed.events().iter().filter(|event| event.text("event_type") == "CREATED").count();
+    assert_eq!(n_created, n_calls, "a call that comes back is no new one");
+}
+
 fn calls() -> CallsScenario {
     let tags = TagHabits {
         share: 0.8,

@@ -19,4 +19,5 @@ mod owners;
 mod paging;
 mod restarts;
 mod secrets;
+mod variants;
 mod zones;

@@ -30,3 +30,25 @@ fn a_second_callfeed_supersedes_the_first_and_doubles_nothing() {
     assert!(second.ended().is_none());
     feed.assert_equals_truth();
 }
+
+/// A process that hangs, with its transaction open, while another takes over, and then goes on as if nothing had been.
+#[test]
+fn a_process_that_wakes_up_after_another_took_over_publishes_nothing_more() {
+    let mut feed = Feed::of(standing(history(150)));
+    feed.configure(json!({"defaults": {"poll": {"page_size": 2}}}));
+    feed.simulator.inject(Fault::Latency { delay: Duration::from_millis(20) }.every(1));
+    let mut first = feed.start();
+    feed.wait_for_events(15);
+    first.stop();
+
+    let mut second = feed.start();
+    feed.simulator.clear_faults();
+    feed.wait_for_events(visible(&feed, "acme"));
+    first.cont();
+    first.wait_exit(PATIENCE);
+
+    assert_eq!(first.exit_code(), 1);
+    feed.wait_for_rereading("acme");
+    assert!(second.ended().is_none());
+    assert_eq!(feed.assert_equals_truth(), visible(&feed, "acme"));
+}

@@ -1,9 +1,14 @@
 //! Pages of every size over whatever the API may do with bounds, ties and short answers.
 
-use callfeed::simulator::{Bound, Bounds, CallsScenario, Scenario, Ties};
+use std::time::Duration;
+
+use callfeed::simulator::{Bound, Bounds, CallsScenario, Delay, RatingHabits, SaleHabits, Scenario, TagHabits, Ties};
+use jiff::SignedDuration;
 use serde_json::json;
 
-use super::feed::{Feed, account, history, standing_with};
+use crate::support::eventually;
+
+use super::feed::{Feed, PATIENCE, account, going, history, standing_with};
 
 /// Crowds of 9 calls start in the same second: more than most of the pages hold.
 const CROWD: usize = 9;
@@ -41,6 +46,8 @@ fn reads_each_row(from: Bound, till: Bound) {
         short_pages: 0.2,
         ..standing_with(names.iter().map(|name| account(name, calls.clone())).collect())
     });
+    // Transactions of less than a page, and room for less than all the pages at once.
+    feed.configure(json!({"kafka": {"commit_max_events": 7}, "limits": {"memory": "1MiB"}}));
     for (index, (name, page_size)) in names.iter().zip(PAGE_SIZES).enumerate() {
         let order = if index % 2 == 0 { "newest" } else { "oldest" };
         feed.configure_account(name, json!({"poll": {"page_size": page_size, "backfill": order}}));
@@ -58,6 +65,34 @@ fn reads_each_row(from: Bound, till: Bound) {
         "callfeed asks nothing that the API forbids: {:?}",
         feed.simulator.bugs()
     );
+}
+
+/// Calls come, end, appear and change faster than the pages are read.
+#[test]
+fn calls_that_appear_while_pages_are_read_are_not_missed() {
+    let soon = Delay::secs(1, 4);
+    let calls = CallsScenario {
+        days: 0.02,
+        per_hour: 90_000.0,
+        live_limit: Some(120),
+        talk: Delay::secs(1, 4),
+        visibility_delay: Duration::from_secs(1),
+        same_second: 3,
+        records_delay: soon,
+        tags: TagHabits { share: 0.5, delay: soon, removed_share: 0.5, removed_delay: soon },
+        sales: SaleHabits { share: 0.3, delay: soon },
+        ratings: RatingHabits { share: 0.3, delay: soon },
+        ..history(20)
+    };
+    let mut feed = Feed::of(Scenario { ties: Ties::Shuffled, ..going(calls) });
+    feed.configure(json!({"defaults": {"poll": {"page_size": 10}}}));
+    let _running = feed.start();
+    let all = || feed.simulator.truth("acme").len() >= 140;
+    eventually("the last call", PATIENCE, || all().then_some(()));
+    // What is still planned happens at once.
+    feed.simulator.advance(SignedDuration::from_mins(10));
+    feed.wait_for_rereading("acme");
+    feed.assert_equals_truth();
 }
 
 fn visible(feed: &Feed, account: &str) -> usize {

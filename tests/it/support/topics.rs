@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -100,6 +100,20 @@ impl Cluster {
             panic!("cannot create topic {topic}: {code}");
         }
         self.wait_for_topic(name);
+    }
+
+    /// Sets settings of a topic; those that are not named get the broker's default.
+    pub fn alter_topic(&self, name: &str, settings: &[(&str, &str)]) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let (topic, settings) = (name.to_owned(), owned(settings));
+        let outcome = block_on(async move {
+            let mut altered = AlterConfig::new(ResourceSpecifier::Topic(&topic));
+            for (key, value) in &settings {
+                altered = altered.set(key, value);
+            }
+            admin.alter_configs([&altered], &AdminOptions::new()).await.map(|outcomes| format!("{outcomes:?}"))
+        });
+        assert!(outcome.as_ref().is_ok_and(|text| !text.contains("Err(")), "cannot alter topic {name}: {outcome:?}");
     }
 
     /// The partitions of a topic; none while it does not exist or one of them has no leader, so that a
