@@ -2,6 +2,7 @@
 //! `make test` starts the servers and runs this; the harness is in [`support`].
 
 mod commands;
+mod data_api;
 mod demo;
 mod delivery;
 mod kafka_edge;
