@@ -77,7 +77,7 @@ fn ids(page: &Page) -> Vec<i64> {
         id: Value,
     }
     let mut ids: Vec<i64> =
-        page.rows::<Row>().map(|row| row.unwrap().id.to_string().trim_matches('"').parse().unwrap()).collect();
+        page.rows::<Row>().map(|row| row.decoded.unwrap().id.to_string().trim_matches('"').parse().unwrap()).collect();
     ids.sort_unstable();
     ids
 }
