@@ -16,13 +16,17 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
 
-const KEY: &str = "demo-key-of-comagic";
+const KEY: &str = "demo-key-of-okna";
 const AGENCY_KEY: &str = "demo-key-of-agency";
 
 async fn simulator(change: impl FnOnce(&mut Scenario)) -> Simulator {
     let mut scenario = Scenario::demo(0.0, 3);
+    let calls = CallsScenario { days: 2.0, count: Some(40), ..CallsScenario::default() };
     for account in &mut scenario.accounts {
-        account.calls = CallsScenario { days: 2.0, count: Some(40), ..CallsScenario::default() };
+        account.customers.iter_mut().for_each(|customer| customer.calls = calls.clone());
+        if account.customers.is_empty() {
+            account.calls = calls.clone();
+        }
     }
     change(&mut scenario);
     Simulator::start(scenario, "127.0.0.1:0".parse().unwrap()).await.unwrap()
