@@ -54,6 +54,12 @@ impl Target {
     fn takes(&self, record: &Record) -> bool {
         record.size() <= self.largest_record.load(Ordering::Relaxed)
     }
+
+    /// Why a record is not taken.
+    fn refusal(&self, record: &Record) -> String {
+        let limit = self.largest_record.load(Ordering::Relaxed);
+        format!("the event takes {} bytes, topic `{}` takes {limit} (max.message.bytes)", record.size(), self.topic)
+    }
 }
 
 /// What turns rows of one account into records.
@@ -145,7 +151,7 @@ impl Work<'_, '_> {
         }
         let prints = call.prints(&mut self.digests);
         let verdict = self.composer.filters.judge(&call.traits());
-        match self.draft.read(call.row_id(), start, &prints, verdict) {
+        match self.draft.compare(call.row_id(), start, &prints, verdict) {
             Outcome::Publish(change) => self.publish(call, change, &prints, raw),
             Outcome::Unchanged => {}
             Outcome::LeftOut(why) => *self.batch.counts.left_out.entry(why).or_default() += 1,
@@ -154,22 +160,14 @@ impl Work<'_, '_> {
 
     fn publish(&mut self, call: &Call<'_>, change: Change, prints: &Prints, raw: &str) {
         let record = match self.event(call, change, prints) {
-            Ok(record) if self.composer.events.takes(&record) => record,
-            Ok(record) => {
-                self.draft.undo(call.row_id(), call.start_time.local);
-                let limit = self.composer.events.largest_record.load(Ordering::Relaxed);
-                let reason = format!(
-                    "the event takes {} bytes, topic `{}` takes {limit} (max.message.bytes)",
-                    record.size(),
-                    self.composer.events.topic
-                );
-                return self.set_aside(Stage::TooLarge, &reason, raw, Some(call.row_id()));
-            }
-            Err(reason) => {
-                self.draft.undo(call.row_id(), call.start_time.local);
-                return self.set_aside(Stage::Encode, &reason, raw, Some(call.row_id()));
-            }
+            Ok(record) => record,
+            Err(reason) => return self.set_aside(Stage::Encode, &reason, raw, Some(call.row_id())),
         };
+        if !self.composer.events.takes(&record) {
+            let reason = self.composer.events.refusal(&record);
+            return self.set_aside(Stage::TooLarge, &reason, raw, Some(call.row_id()));
+        }
+        self.draft.note(call.row_id(), call.start_time.local, prints, change);
         self.batch.records.push(record);
         *self.batch.counts.published.entry(change.event).or_default() += 1;
     }

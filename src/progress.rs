@@ -171,7 +171,8 @@ impl Progress {
             let pieces = pieces(bucket).into_iter().enumerate();
             records.extend(pieces.map(|(piece, packed)| {
                 let part = StatePart::Ledger { hour: *hour, piece };
-                self.state_record(part, Some(packed.as_bytes().to_vec()), place)
+                let value = (!bucket.is_empty()).then(|| packed.as_bytes().to_vec());
+                self.state_record(part, value, place)
             }));
         }
         for hour in &pending.forgotten {

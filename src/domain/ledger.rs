@@ -258,27 +258,32 @@ struct Opened {
 }
 
 impl Draft<'_> {
-    /// What reading this row means, and notes it, so that the same row later in the page is no news.
-    pub fn read(&mut self, id: RowId, start: LocalTime, prints: &Prints, verdict: Result<(), LeftOut>) -> Outcome {
-        let opened = self.open(start.hour());
-        let outcome = diff(opened.bucket.entries.get(&id), prints, verdict);
-        if let Outcome::Publish(change) = outcome {
-            let withdrawn = change.event == EventType::Withdrawn;
-            opened.bucket.entries.insert(id, Entry { prints: *prints, revision: change.revision, withdrawn });
-            opened.touched = true;
-        }
-        outcome
+    /// What reading this row means. Nothing is noted yet: its event may turn out to be impossible.
+    pub fn compare(&mut self, id: RowId, start: LocalTime, prints: &Prints, verdict: Result<(), LeftOut>) -> Outcome {
+        let home = self.home(id, start);
+        diff(self.open(home).bucket.entries.get(&id), prints, verdict)
     }
 
-    /// Takes back what `read` noted of a row whose event could not be made: consumers do not have it.
-    pub fn undo(&mut self, id: RowId, start: LocalTime) {
+    /// Notes that a change is published, so that the same row later in the page is no news.
+    pub fn note(&mut self, id: RowId, start: LocalTime, prints: &Prints, change: Change) {
+        let home = self.home(id, start);
+        if home != start.hour() {
+            let former = self.open(home);
+            former.bucket.entries.remove(&id);
+            former.touched = true;
+        }
+        let withdrawn = change.event == EventType::Withdrawn;
+        let opened = self.open(start.hour());
+        opened.bucket.entries.insert(id, Entry { prints: *prints, revision: change.revision, withdrawn });
+        opened.touched = true;
+    }
+
+    /// The hour that holds the row: that of its start, or the one beside it when the start was corrected since.
+    fn home(&mut self, id: RowId, start: LocalTime) -> LocalHour {
         let hour = start.hour();
-        let before = self.ledger.hours.get(&hour).and_then(|packed| packed.unpack().entries.remove(&id));
-        let entries = &mut self.open(hour).bucket.entries;
-        match before {
-            Some(entry) => entries.insert(id, entry),
-            None => entries.remove(&id),
-        };
+        let nearby = [hour, LocalHour::from_number(hour.number() - 1), LocalHour::from_number(hour.number() + 1)];
+        let holds = |hour: &LocalHour| self.open(*hour).bucket.entries.contains_key(&id);
+        nearby.into_iter().find(holds).unwrap_or(hour)
     }
 
     /// Notes a row set aside by the hash of its content; false when it was set aside before.

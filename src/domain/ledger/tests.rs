@@ -51,52 +51,80 @@ fn parts_are_named_in_their_order() {
 fn a_draft_that_is_dropped_leaves_no_trace() {
     let mut ledger = Ledger::default();
     let row = (RowId(1), hour(5), prints([0, 0, 0, 0, 7]));
-    assert!(matches!(ledger.draft().read(row.0, row.1, &row.2, Ok(())), Outcome::Publish(_)));
-    assert!(matches!(ledger.draft().read(row.0, row.1, &row.2, Ok(())), Outcome::Publish(_)));
+    assert!(matches!(read(&mut ledger.draft(), row.0, row.1, &row.2, Ok(())), Outcome::Publish(_)));
+    assert!(matches!(read(&mut ledger.draft(), row.0, row.1, &row.2, Ok(())), Outcome::Publish(_)));
 
     let mut draft = ledger.draft();
-    draft.read(row.0, row.1, &row.2, Ok(()));
-    assert_eq!(draft.read(row.0, row.1, &row.2, Ok(())), Outcome::Unchanged, "twice on one page");
+    read(&mut draft, row.0, row.1, &row.2, Ok(()));
+    assert_eq!(read(&mut draft, row.0, row.1, &row.2, Ok(())), Outcome::Unchanged, "twice on one page");
     let buckets = draft.finish();
     ledger.apply(buckets);
-    assert_eq!(ledger.draft().read(row.0, row.1, &row.2, Ok(())), Outcome::Unchanged);
+    assert_eq!(read(&mut ledger.draft(), row.0, row.1, &row.2, Ok(())), Outcome::Unchanged);
+}
+
+/// Reads a row whose event can be made.
+fn read(draft: &mut Draft<'_>, id: RowId, start: LocalTime, prints: &Prints, verdict: Result<(), LeftOut>) -> Outcome {
+    let outcome = draft.compare(id, start, prints, verdict);
+    if let Outcome::Publish(change) = outcome {
+        draft.note(id, start, prints, change);
+    }
+    outcome
 }
 
 #[test]
 fn only_touched_hours_are_rewritten() {
     let mut ledger = Ledger::default();
     let mut draft = ledger.draft();
-    draft.read(RowId(1), hour(5), &prints([0, 0, 0, 0, 1]), Ok(()));
-    draft.read(RowId(2), hour(6), &prints([0, 0, 0, 0, 2]), Ok(()));
-    draft.read(RowId(3), hour(7), &prints([0, 0, 0, 0, 3]), NOT_PRIMARY);
+    read(&mut draft, RowId(1), hour(5), &prints([0, 0, 0, 0, 1]), Ok(()));
+    read(&mut draft, RowId(2), hour(6), &prints([0, 0, 0, 0, 2]), Ok(()));
+    read(&mut draft, RowId(3), hour(7), &prints([0, 0, 0, 0, 3]), NOT_PRIMARY);
     let buckets = draft.finish();
     assert_eq!(buckets.iter().map(|(hour, _)| hour.number()).collect::<Vec<_>>(), [5, 6]);
     ledger.apply(buckets);
 
     let mut draft = ledger.draft();
-    draft.read(RowId(1), hour(5), &prints([0, 0, 0, 0, 1]), Ok(()));
-    draft.read(RowId(2), hour(6), &prints([0, 0, 0, 0, 9]), Ok(()));
+    read(&mut draft, RowId(1), hour(5), &prints([0, 0, 0, 0, 1]), Ok(()));
+    read(&mut draft, RowId(2), hour(6), &prints([0, 0, 0, 0, 9]), Ok(()));
     assert_eq!(draft.finish().iter().map(|(hour, _)| hour.number()).collect::<Vec<_>>(), [6]);
 }
 
 #[test]
-fn what_could_not_be_sent_is_taken_back() {
+fn what_could_not_be_sent_is_not_noted() {
     let mut ledger = Ledger::default();
     let (old, new) = (prints([0, 0, 0, 0, 1]), prints([0, 0, 0, 0, 2]));
     let mut draft = ledger.draft();
-    draft.read(RowId(1), hour(5), &old, Ok(()));
-    draft.read(RowId(2), hour(5), &old, Ok(()));
-    draft.undo(RowId(2), hour(5));
+    read(&mut draft, RowId(1), hour(5), &old, Ok(()));
+    draft.compare(RowId(2), hour(5), &old, Ok(()));
     let buckets = draft.finish();
     ledger.apply(buckets);
     assert_eq!(ledger.bucket(hour(5).hour()).entries.keys().collect::<Vec<_>>(), [&RowId(1)]);
 
     let mut draft = ledger.draft();
-    draft.read(RowId(1), hour(5), &new, Ok(()));
-    draft.undo(RowId(1), hour(5));
+    draft.compare(RowId(1), hour(5), &new, Ok(()));
     let buckets = draft.finish();
     ledger.apply(buckets);
-    assert_eq!(ledger.draft().read(RowId(1), hour(5), &old, Ok(())), Outcome::Unchanged);
+    assert_eq!(read(&mut ledger.draft(), RowId(1), hour(5), &old, Ok(())), Outcome::Unchanged);
+}
+
+#[test]
+fn a_call_whose_start_was_corrected_across_the_hour_is_the_same_call() {
+    // It was looked for in the hour of its new start alone, and came as CREATED a second time.
+    let mut ledger = Ledger::default();
+    let (old, new) = (prints([0, 0, 0, 0, 1]), prints([0, 0, 0, 0, 2]));
+    let mut draft = ledger.draft();
+    read(&mut draft, RowId(1), hour(5).plus_seconds(3598), &old, Ok(()));
+    let buckets = draft.finish();
+    ledger.apply(buckets);
+    for (start, revision) in [(hour(6).plus_seconds(1), 2), (hour(5).plus_seconds(3599), 3)] {
+        let changing = if revision == 2 { new } else { old };
+        let mut draft = ledger.draft();
+        let outcome = read(&mut draft, RowId(1), start, &changing, Ok(()));
+        let changed = Parts::NONE.with(Part::Other);
+        assert_eq!(outcome, Outcome::Publish(Change { event: EventType::Updated, revision, changed }));
+        let buckets = draft.finish();
+        ledger.apply(buckets);
+        assert_eq!(ledger.hours().collect::<Vec<_>>(), [start.hour()], "it is held once");
+    }
 }
 
 #[test]
@@ -232,7 +260,7 @@ proptest! {
         for look in history {
             let verdict = if look.passes { Ok(()) } else { NOT_PRIMARY };
             let mut draft = ledger.draft();
-            let outcome = draft.read(RowId(1), hour(5), &prints(look.content), verdict);
+            let outcome = read(&mut draft, RowId(1), hour(5), &prints(look.content), verdict);
             let buckets = draft.finish();
             prop_assert_eq!(buckets.is_empty(), !matches!(outcome, Outcome::Publish(_)));
             if !look.acknowledged {
@@ -257,14 +285,14 @@ proptest! {
                 prop_assert_eq!(belief, Belief::Holds(look.content));
             }
             // The same look again is no news.
-            let again = ledger.draft().read(RowId(1), hour(5), &prints(look.content), verdict);
+            let again = read(&mut ledger.draft(), RowId(1), hour(5), &prints(look.content), verdict);
             prop_assert!(!matches!(again, Outcome::Publish(_)), "{:?}", again);
             // Neither is it after a restart.
             let mut restored = Ledger::default();
             for hour in ledger.hours() {
                 restored.restore(hour, &ledger.bucket(hour));
             }
-            prop_assert_eq!(restored.draft().read(RowId(1), hour(5), &prints(look.content), verdict), again);
+            prop_assert_eq!(read(&mut restored.draft(), RowId(1), hour(5), &prints(look.content), verdict), again);
         }
     }
 }
@@ -296,9 +324,9 @@ fn a_month_of_calls_fits_into_little_memory() {
                 |one_in: u64, random: &mut fastrand::Rng| (random.u64(0..one_in) == 0).then(|| random.u64(..));
             let hashes = [5, 30, 50, 3, 1].map(|one_in| present(one_in, &mut random));
             let prints = Prints::from_hashes(hashes);
-            draft.read(id, hour(hour_number), &prints, Ok(()));
+            read(&mut draft, id, hour(hour_number), &prints, Ok(()));
             if random.u64(0..10) == 0 {
-                draft.read(id, hour(hour_number), &prints_of_a_late_tag(hashes, &mut random), Ok(()));
+                read(&mut draft, id, hour(hour_number), &prints_of_a_late_tag(hashes, &mut random), Ok(()));
             }
         }
         let buckets = draft.finish();
