@@ -3,6 +3,7 @@
 
 mod demo;
 mod kafka_edge;
+mod kill;
 mod registry_edge;
 mod servers;
 mod simulator;
