@@ -107,8 +107,14 @@ impl Counts {
 impl Composer {
     /// Works through one page.
     pub fn compose(&self, page: &Page, reading: &Reading, draft: Draft<'_>) -> Batch {
-        let mut work =
-            Work { composer: self, reading, draft, batch: Batch::default(), digests: PartDigests::default() };
+        let mut work = Work {
+            composer: self,
+            reading,
+            draft,
+            batch: Batch::default(),
+            digests: PartDigests::default(),
+            encoded: Vec::new(),
+        };
         for Row { raw, decoded } in page.rows::<Call<'_>>() {
             work.batch.counts.rows += 1;
             match decoded {
@@ -139,6 +145,8 @@ struct Work<'c, 'l> {
     draft: Draft<'l>,
     batch: Batch,
     digests: PartDigests,
+    /// The event in hand, as bytes.
+    encoded: Vec<u8>,
 }
 
 impl Work<'_, '_> {
@@ -172,16 +180,16 @@ impl Work<'_, '_> {
         *self.batch.counts.published.entry(change.event).or_default() += 1;
     }
 
-    fn event(&self, call: &Call<'_>, change: Change, prints: &Prints) -> Result<Record, String> {
+    fn event(&mut self, call: &Call<'_>, change: Change, prints: &Prints) -> Result<Record, String> {
         let source = &self.composer.source;
         let event_id = calls::event_id(&source.account, call.row_id(), change, prints);
         let event = CallEvent { source, call, change, event_id, observed_at_millis: self.reading.observed_at_millis };
-        let value = self.composer.encoder.encode(&event).map_err(|error| error.to_string())?;
+        self.composer.encoder.encode(&event, &mut self.encoded).map_err(|error| error.to_string())?;
         Ok(Record {
             topic: self.composer.events.topic.clone(),
             partition: None,
             key: Some(record_key(source, call.row_id())),
-            value: Some(value),
+            value: Some(self.encoded.as_slice().to_vec()),
             headers: calls::headers(&event),
             timestamp_ms: Some(self.reading.observed_at_millis),
         })

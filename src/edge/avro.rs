@@ -34,13 +34,12 @@ impl Encoder {
         Ok(Self { writer, header: [MAGIC, a, b, c, d] })
     }
 
-    /// The framed bytes of one event.
-    pub fn encode<T: Serialize>(&self, event: &T) -> Result<Vec<u8>, EncodeError> {
-        const USUAL_SIZE: usize = 2048;
-        let mut bytes = Vec::with_capacity(USUAL_SIZE);
+    /// Puts the framed bytes of one event in place of what `bytes` held. The caller keeps the buffer for the next one:
+    /// an event that is copied out of it takes what it needs, and not what it might have needed.
+    pub fn encode<T: Serialize>(&self, event: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+        bytes.clear();
         bytes.extend_from_slice(&self.header);
-        self.writer.write_ser(&mut bytes, event).map_err(|error| EncodeError::Datum(Box::new(error)))?;
-        bytes.shrink_to_fit();
-        Ok(bytes)
+        self.writer.write_ser(bytes, event).map_err(|error| EncodeError::Datum(Box::new(error)))?;
+        Ok(())
     }
 }

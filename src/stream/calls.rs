@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 use uuid::Uuid;
 
-use super::record::{Digests, hash, wire_record};
+use super::record::{Digests, Fields, Record, hash, wire_record};
 use super::wire::{Extra, Items, Money, Text, Texts, WireTime};
 use crate::domain::call::{AccountId, RowId, Service};
 use crate::domain::filter::Traits;
@@ -238,6 +238,9 @@ impl Digests for PartDigests {
     }
 }
 
+/// Fields of an event that are no columns: eight before them, `extra` after.
+const OWN_FIELDS: usize = 9;
+
 /// One revision of a call, as consumers see it.
 pub struct CallEvent<'e, 'a> {
     pub source: &'e EventSource,
@@ -276,11 +279,11 @@ pub fn event_id(account: &AccountId, call: RowId, change: Change, prints: &Print
     Uuid::new_v5(&EVENT_IDS, &name)
 }
 
-impl Serialize for CallEvent<'_, '_> {
-    /// In the order of the schema: the encoder need not put fields aside.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const META_FIELDS: usize = 9;
-        let mut event = serializer.serialize_struct("CallEvent", META_FIELDS + Call::COLUMNS.len())?;
+impl Fields for CallEvent<'_, '_> {
+    const NAME: &'static str = "CallEvent";
+    const COUNT: usize = OWN_FIELDS + <Call<'_> as Record<'_>>::FIELDS;
+
+    fn write<S: SerializeStruct>(&self, event: &mut S) -> Result<(), S::Error> {
         let mut id = Uuid::encode_buffer();
         event.serialize_field("event_id", self.event_id.hyphenated().encode_lower(&mut id) as &str)?;
         event.serialize_field("event_type", self.change.event.as_str())?;
@@ -290,9 +293,14 @@ impl Serialize for CallEvent<'_, '_> {
         event.serialize_field("service", self.source.service.as_str())?;
         event.serialize_field("account", self.source.account.as_str())?;
         event.serialize_field("customer_id", &self.source.customer_id)?;
-        self.call.write_columns(&self.source.zone, &mut event)?;
-        event.serialize_field("extra", &ExtraMap(&self.call.all_extra()))?;
-        event.end()
+        self.call.write_columns(&self.source.zone, event)?;
+        event.serialize_field("extra", &ExtraMap(&self.call.all_extra()))
+    }
+}
+
+impl Serialize for CallEvent<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize_fields(serializer)
     }
 }
 

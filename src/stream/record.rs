@@ -6,13 +6,16 @@
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use serde::ser::{SerializeStruct, Serializer};
+use serde::ser::{SerializeStruct, SerializeTupleStruct, Serializer};
 use serde_json::value::RawValue;
 
 use super::wire::{Extra, FromWire, Items, Money, Text, Texts, WireTime};
 
 /// What a column can do besides being read.
 pub trait Column<'a>: FromWire<'a> {
+    /// How many fields of an event the column takes.
+    const FIELDS: usize = 1;
+
     /// Adds the column to an event: one field under the API's name; of a time two, the second being the text.
     fn write<S: SerializeStruct>(
         &self,
@@ -32,9 +35,51 @@ pub trait Column<'a>: FromWire<'a> {
 
 /// A nested record: what [`wire_record!`] makes.
 pub trait Record<'a>: Sized {
-    fn serialize_in<S: Serializer>(&self, zone: &TimeZone, serializer: S) -> Result<S::Ok, S::Error>;
+    /// The record's name in the schema.
+    const NAME: &'static str;
+    const FIELDS: usize;
+
+    fn write<S: SerializeStruct>(&self, zone: &TimeZone, fields: &mut S) -> Result<(), S::Error>;
     fn digest(&self, digest: &mut Vec<u8>);
     fn extra(&self) -> &Extra<'a>;
+}
+
+/// What is written field by field, in the order of its Avro schema.
+pub trait Fields {
+    const NAME: &'static str;
+    const COUNT: usize;
+
+    fn write<S: SerializeStruct>(&self, fields: &mut S) -> Result<(), S::Error>;
+
+    /// By name where people read it. In Avro by position, which is all that is encoded: to look each name up costs more
+    /// than to write the value. A field in the wrong place would be another field's value; tests hold both ways and
+    /// the schema against each other.
+    fn serialize_fields<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            let mut fields = serializer.serialize_struct(Self::NAME, Self::COUNT)?;
+            self.write(&mut fields)?;
+            return fields.end();
+        }
+        let mut fields = ByPosition(serializer.serialize_tuple_struct(Self::NAME, Self::COUNT)?);
+        self.write(&mut fields)?;
+        fields.end()
+    }
+}
+
+/// Takes named fields and passes them on without their names.
+struct ByPosition<T>(T);
+
+impl<T: SerializeTupleStruct> SerializeStruct for ByPosition<T> {
+    type Ok = T::Ok;
+    type Error = T::Error;
+
+    fn serialize_field<V: Serialize + ?Sized>(&mut self, _: &'static str, value: &V) -> Result<(), T::Error> {
+        self.0.serialize_field(value)
+    }
+
+    fn end(self) -> Result<T::Ok, T::Error> {
+        self.0.end()
+    }
 }
 
 /// Starts a column in a digest: its name, apart from what follows.
@@ -133,6 +178,8 @@ impl<'a> Column<'a> for Option<Text<'a>> {
 }
 
 impl<'a> Column<'a> for WireTime<'a> {
+    const FIELDS: usize = 2;
+
     fn write<S: SerializeStruct>(
         &self,
         name: &'static str,
@@ -152,6 +199,8 @@ impl<'a> Column<'a> for WireTime<'a> {
 }
 
 impl<'a> Column<'a> for Option<WireTime<'a>> {
+    const FIELDS: usize = 2;
+
     fn write<S: SerializeStruct>(
         &self,
         name: &'static str,
@@ -257,13 +306,28 @@ struct InZone<'i, 'a, T> {
 
 impl<'a, T: Record<'a>> Serialize for InZone<'_, 'a, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct One<'i, 'a, T>(&'i T, &'i TimeZone, std::marker::PhantomData<&'a ()>);
-        impl<'a, T: Record<'a>> Serialize for One<'_, 'a, T> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                self.0.serialize_in(self.1, serializer)
-            }
-        }
-        serializer.collect_seq(self.items.0.iter().map(|item| One(item, self.zone, self.row)))
+        serializer.collect_seq(self.items.0.iter().map(|item| One { item, zone: self.zone, row: self.row }))
+    }
+}
+
+struct One<'i, 'a, T> {
+    item: &'i T,
+    zone: &'i TimeZone,
+    row: std::marker::PhantomData<&'a ()>,
+}
+
+impl<'a, T: Record<'a>> Fields for One<'_, 'a, T> {
+    const NAME: &'static str = T::NAME;
+    const COUNT: usize = T::FIELDS;
+
+    fn write<S: SerializeStruct>(&self, fields: &mut S) -> Result<(), S::Error> {
+        self.item.write(self.zone, fields)
+    }
+}
+
+impl<'a, T: Record<'a>> Serialize for One<'_, 'a, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize_fields(serializer)
     }
 }
 
@@ -353,14 +417,15 @@ macro_rules! wire_record {
         }
 
         impl<'a> $crate::stream::record::Record<'a> for $name<'a> {
-            fn serialize_in<S: serde::Serializer>(
+            const NAME: &'static str = stringify!($name);
+            const FIELDS: usize = 0 $( + <$ty as $crate::stream::record::Column>::FIELDS )*;
+
+            fn write<S: serde::ser::SerializeStruct>(
                 &self,
                 zone: &jiff::tz::TimeZone,
-                serializer: S,
-            ) -> Result<S::Ok, S::Error> {
-                let mut record = serializer.serialize_struct(stringify!($name), Self::COLUMNS.len())?;
-                self.write_columns(zone, &mut record)?;
-                serde::ser::SerializeStruct::end(record)
+                fields: &mut S,
+            ) -> Result<(), S::Error> {
+                self.write_columns(zone, fields)
             }
 
             fn digest(&self, digest: &mut Vec<u8>) {

@@ -6,6 +6,7 @@ mod data_api;
 mod demo;
 mod delivery;
 mod kafka_edge;
+mod kill;
 mod registry_edge;
 mod servers;
 mod simulator;

@@ -3,7 +3,7 @@
 //! Knows nothing of sessions: what proves the right to ask comes with each request.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ pub(super) struct Channel {
     /// Ids are unique to a process and a request, so that the service's request log can be searched for one.
     id_prefix: String,
     next_id: AtomicU64,
+    /// In bytes: pages of an account are about as large as its pages before.
+    largest_answer: AtomicUsize,
 }
 
 /// What to ask, without what proves the right to.
@@ -60,7 +62,15 @@ pub(super) struct Answer {
 impl Channel {
     pub(super) fn new(http: Http, url: Url, observer: Observer) -> Self {
         let id_prefix = format!("callfeed-{:08x}", fastrand::u32(..));
-        Self { http, url, observer, limits: Mutex::new(None), id_prefix, next_id: AtomicU64::new(1) }
+        Self {
+            http,
+            url,
+            observer,
+            limits: Mutex::new(None),
+            id_prefix,
+            next_id: AtomicU64::new(1),
+            largest_answer: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn limits(&self) -> Option<SeenLimits> {
@@ -71,7 +81,7 @@ impl Channel {
         let id = format!("{}-{}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed));
         let started = Instant::now();
         let request = envelope::request(&id, call.method, proof, call.params);
-        let outcome = match self.http.post(&self.url, request).await {
+        let outcome = match self.http.post(&self.url, request, self.largest_answer.load(Ordering::Relaxed)).await {
             Ok(http) => self.interpret(http, &id, proof),
             Err(cause) => Err(cause),
         };
@@ -103,6 +113,7 @@ impl Channel {
     fn interpret(&self, http: HttpAnswer, id: &str, proof: Proof<'_>) -> Result<Answer, Cause> {
         let HttpAnswer { status, retry_after, body } = http;
         let success = (200..300).contains(&status);
+        self.largest_answer.fetch_max(body.len(), Ordering::Relaxed);
         let reply = match String::from_utf8(body) {
             Ok(body) => envelope::read(&body, id).map(|reply| (reply, body)),
             Err(_) => Err(Malformed::NotText),

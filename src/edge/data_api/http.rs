@@ -19,7 +19,11 @@ use super::error::{Cause, Malformed};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `Content-Length` is the server's word: memory is reserved ahead only up to here, the rest as it arrives.
-const MAX_RESERVED_AHEAD: usize = 4 << 20;
+const MAX_RESERVED_UNSEEN: usize = 4 << 20;
+
+/// An answer is expected to be as large as the caller says, and a little larger: one byte too many would have all of
+/// it copied. What is reserved in vain costs nothing, as it is never touched.
+const MARGIN_SHARE: usize = 16;
 
 /// A `Retry-After` of more is taken for this; no counter of the API is longer than a day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -105,11 +109,13 @@ impl Http {
         Ok(Self { client, timeout: settings.timeout, max_response_bytes: settings.max_response_bytes })
     }
 
-    pub(super) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<HttpAnswer, Cause> {
+    /// `expected_bytes` is what such an answer took before, after decompression; zero when that is not known.
+    pub(super) async fn post(&self, url: &Url, body: Vec<u8>, expected_bytes: usize) -> Result<HttpAnswer, Cause> {
         let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body);
         let mut response = request.send().await.map_err(|error| self.fault(error))?;
-        let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-        let mut body = Vec::with_capacity(expected.min(MAX_RESERVED_AHEAD).min(self.max_response_bytes));
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let expected = (expected_bytes + expected_bytes / MARGIN_SHARE).max(announced.min(MAX_RESERVED_UNSEEN));
+        let mut body = Vec::with_capacity(expected.min(self.max_response_bytes));
         while let Some(chunk) = response.chunk().await.map_err(|error| self.fault(error))? {
             if body.len() + chunk.len() > self.max_response_bytes {
                 return Err(Cause::Malformed(Malformed::TooLarge { limit: self.max_response_bytes }));
