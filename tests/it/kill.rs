@@ -239,7 +239,7 @@ fn account(name: &str) -> AccountScenario {
     AccountScenario {
         name: name.to_owned(),
         brand: name.to_owned(),
-        keys: vec![Key::new(&format!("key-of-{name}"))],
+        keys: vec![Key::new(format!("key-of-{name}"))],
         limits: Limits::per(1_000_000, 100_000_000),
         calls,
         timezone: "Europe/Moscow".to_owned(),
