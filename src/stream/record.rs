@@ -11,19 +11,21 @@ use serde_json::value::RawValue;
 
 use super::wire::{Extra, FromWire, Items, Money, Text, Texts, WireTime};
 
+/// Where a column goes in an event.
+pub struct Place<'z> {
+    pub name: &'static str,
+    /// Of a time, the field of its text.
+    pub local_name: &'static str,
+    pub zone: &'z TimeZone,
+}
+
 /// What a column can do besides being read.
 pub trait Column<'a>: FromWire<'a> {
     /// How many fields of an event the column takes.
     const FIELDS: usize = 1;
 
     /// Adds the column to an event: one field under the API's name; of a time two, the second being the text.
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        local_name: &'static str,
-        zone: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error>;
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error>;
 
     /// Adds what the fingerprint is made of. An empty column adds nothing, so that null, an empty text, an empty list
     /// and a column that was not there are the same.
@@ -105,14 +107,8 @@ fn unordered(name: &str, hashes: impl Iterator<Item = u64>, digest: &mut Vec<u8>
 }
 
 impl<'a> Column<'a> for i64 {
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        _: &'static str,
-        _: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        event.serialize_field(name, self)
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        event.serialize_field(place.name, self)
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
@@ -122,14 +118,8 @@ impl<'a> Column<'a> for i64 {
 }
 
 impl<'a> Column<'a> for Option<i64> {
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        _: &'static str,
-        _: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        event.serialize_field(name, self)
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        event.serialize_field(place.name, self)
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
@@ -140,14 +130,8 @@ impl<'a> Column<'a> for Option<i64> {
 }
 
 impl<'a> Column<'a> for Option<bool> {
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        _: &'static str,
-        _: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        event.serialize_field(name, self)
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        event.serialize_field(place.name, self)
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
@@ -159,14 +143,8 @@ impl<'a> Column<'a> for Option<bool> {
 }
 
 impl<'a> Column<'a> for Option<Text<'a>> {
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        _: &'static str,
-        _: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        event.serialize_field(name, self)
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        event.serialize_field(place.name, self)
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
@@ -180,15 +158,9 @@ impl<'a> Column<'a> for Option<Text<'a>> {
 impl<'a> Column<'a> for WireTime<'a> {
     const FIELDS: usize = 2;
 
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        local_name: &'static str,
-        zone: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        event.serialize_field(name, &self.local.to_instant(zone).unix_millis())?;
-        event.serialize_field(local_name, &self.text)
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        event.serialize_field(place.name, &self.local.to_instant(place.zone).unix_millis())?;
+        event.serialize_field(place.local_name, &self.text)
     }
 
     /// By meaning, not by text: a `T` for the space is no change.
@@ -201,16 +173,10 @@ impl<'a> Column<'a> for WireTime<'a> {
 impl<'a> Column<'a> for Option<WireTime<'a>> {
     const FIELDS: usize = 2;
 
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        local_name: &'static str,
-        zone: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        let millis = self.as_ref().map(|time| time.local.to_instant(zone).unix_millis());
-        event.serialize_field(name, &millis)?;
-        event.serialize_field(local_name, &self.as_ref().map(|time| &time.text))
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        let millis = self.as_ref().map(|time| time.local.to_instant(place.zone).unix_millis());
+        event.serialize_field(place.name, &millis)?;
+        event.serialize_field(place.local_name, &self.as_ref().map(|time| &time.text))
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
@@ -232,14 +198,8 @@ impl Serialize for Money {
 }
 
 impl<'a> Column<'a> for Option<Money> {
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        _: &'static str,
-        _: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        event.serialize_field(name, self)
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        event.serialize_field(place.name, self)
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
@@ -250,14 +210,8 @@ impl<'a> Column<'a> for Option<Money> {
 }
 
 impl<'a> Column<'a> for Texts<'a> {
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        _: &'static str,
-        _: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        event.serialize_field(name, &self.0)
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        event.serialize_field(place.name, &self.0)
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
@@ -269,14 +223,8 @@ impl<'a, T: Record<'a>> Column<'a> for Items<T>
 where
     Items<T>: FromWire<'a>,
 {
-    fn write<S: SerializeStruct>(
-        &self,
-        name: &'static str,
-        _: &'static str,
-        zone: &TimeZone,
-        event: &mut S,
-    ) -> Result<(), S::Error> {
-        event.serialize_field(name, &InZone { items: self, zone, row: std::marker::PhantomData })
+    fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
+        event.serialize_field(place.name, &InZone { items: self, zone: place.zone, row: std::marker::PhantomData })
     }
 
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
@@ -397,7 +345,14 @@ macro_rules! wire_record {
                 event: &mut S,
             ) -> Result<(), S::Error> {
                 $( $crate::stream::record::Column::write(
-                    &self.$field, stringify!($field), concat!(stringify!($field), "_local"), zone, event)?; )*
+                    &self.$field,
+                    &$crate::stream::record::Place {
+                        name: stringify!($field),
+                        local_name: concat!(stringify!($field), "_local"),
+                        zone,
+                    },
+                    event,
+                )?; )*
                 Ok(())
             }
 
