@@ -17,6 +17,8 @@ demo: ## build the release binary and run everything in one process; ends with C
 	cargo build --release --locked
 	target/release/callfeed demo $(ARGS)
 
+# Most tests wait for servers most of the time: more of them than cores run at once.
+test: export RUST_TEST_THREADS ?= 6
 test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS: a filter)
 	@scripts/prerequisites build servers
 	@scripts/servers fetch >/dev/null
