@@ -162,8 +162,25 @@ impl Feed {
         self.forever.start()
     }
 
-    /// Waits until all rows of an account were read again, from first to last, after this call.
+    /// Waits until all rows of an account were read again, from first to last, after this call. A call that ends or
+    /// changes meanwhile may do so too late for its page: then they are to be read once more.
     pub fn wait_for_rereading(&self, account: &str) {
+        loop {
+            let before = self.shown(account);
+            self.wait_for_one_rereading(account);
+            if self.shown(account) == before {
+                return;
+            }
+        }
+    }
+
+    /// The rows that the API shows of an account.
+    fn shown(&self, account: &str) -> Vec<Value> {
+        let visible = self.simulator.truth(account).into_iter().filter(|call| call.visible);
+        visible.map(|call| json!(call.row)).collect()
+    }
+
+    fn wait_for_one_rereading(&self, account: &str) {
         // Each such reading begins with the oldest `date_from` that was ever asked for. The next but one
         // begins when the next, which began after this call, is complete.
         let begun = || {
