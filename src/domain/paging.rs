@@ -26,7 +26,12 @@ use super::time::{LocalInterval, LocalTime};
 const MAX_OFFSET: u32 = 100_000;
 
 /// How often a second is read again when its rows changed places between its pages.
-const MAX_PASSES: u32 = 8;
+const MAX_PASSES: u32 = 16;
+
+/// After so many passes without a new row a second counts as read, although fewer rows were seen than announced: then
+/// the announced number holds copies. With ties in a new order on every page, one pass misses a row one time in three,
+/// six in a row one in a thousand.
+const IDLE_PASSES: u32 = 6;
 
 #[derive(Clone, Debug)]
 pub struct Paging {
@@ -52,6 +57,10 @@ struct Ties {
     total: Option<u64>,
     seen: BTreeSet<RowKey>,
     passes: u32,
+    /// Whether this pass showed a row that was not seen before.
+    brought_news: bool,
+    /// Passes in a row that did not.
+    idle_passes: u32,
 }
 
 /// What tells a row of a crowded second from the others: offsets do not, since ties have no order.
@@ -82,6 +91,28 @@ pub struct PageFacts {
     pub ids: Vec<RowId>,
     /// Content hashes of the others.
     pub unreadable: Vec<u64>,
+}
+
+impl PageFacts {
+    /// Rows on the page; one that stands there twice is one row.
+    fn n_distinct(&self) -> u32 {
+        let rows: BTreeSet<RowKey> = self.keys().collect();
+        u32::try_from(rows.len()).unwrap_or(u32::MAX)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = RowKey> {
+        let readable = self.ids.iter().copied().map(RowKey::Readable);
+        readable.chain(self.unreadable.iter().copied().map(RowKey::Unreadable))
+    }
+
+    /// A short page proves the end only together with `total_items`: some answers are short before it (data-api, 5).
+    /// Without it, only an empty page does.
+    fn is_all_there_is(&self) -> bool {
+        match self.total_items {
+            Some(total) => u64::from(self.n_distinct()) >= total,
+            None => self.n_rows == 0,
+        }
+    }
 }
 
 /// What a page has completed.
@@ -136,7 +167,7 @@ impl Paging {
     fn seek(&self, from: LocalTime, till: LocalTime, page: &PageFacts) -> (Position, Advance) {
         let last = page.starts.last().copied().filter(|_| page.starts.is_sorted());
         let moved_on = last.filter(|last| *last > from);
-        if self.is_last(page, moved_on.is_some()) || last >= Some(till) {
+        if page.is_all_there_is() || last >= Some(till) {
             return self.behind(till);
         }
         let position = match (last, moved_on) {
@@ -145,14 +176,6 @@ impl Paging {
             (_, None) => Position::Ties(Ties::of(from)),
         };
         (position, Advance::More { read_before: moved_on.unwrap_or(from) })
-    }
-
-    /// A short page proves the end only together with `total_items`: some answers are short before it (data-api, 5).
-    fn is_last(&self, page: &PageFacts, moved_on: bool) -> bool {
-        match page.total_items {
-            Some(total) => u64::from(page.n_rows) >= total,
-            None => page.n_rows == 0 || (page.n_rows < self.page_size && !moved_on),
-        }
     }
 
     /// Everything before `time` was read.
@@ -171,7 +194,7 @@ enum Turn {
 
 impl Ties {
     const fn of(second: LocalTime) -> Self {
-        Self { second, offset: 0, total: None, seen: BTreeSet::new(), passes: 0 }
+        Self { second, offset: 0, total: None, seen: BTreeSet::new(), passes: 0, brought_news: false, idle_passes: 0 }
     }
 
     /// Takes a page of the second. When rows moved between its pages, the second is read again from its start.
@@ -185,16 +208,21 @@ impl Ties {
             }
         }
         self.total = page.total_items.or(self.total);
-        self.seen.extend(page.ids.iter().copied().map(RowKey::Readable));
-        self.seen.extend(page.unreadable.iter().copied().map(RowKey::Unreadable));
-        let reached = u64::from(self.offset) + u64::from(page.n_rows);
-        if page.n_rows > 0 && self.total.is_none_or(|total| reached < total) {
-            self.offset = next_offset(self.second, self.offset, page.n_rows)?;
+        let before = self.seen.len();
+        self.seen.extend(page.keys());
+        self.brought_news |= self.seen.len() > before;
+        // Not the number of rows: a page that repeats some would lead past others.
+        let n_rows = page.n_distinct();
+        let reached = u64::from(self.offset) + u64::from(n_rows);
+        if n_rows > 0 && self.total.is_none_or(|total| reached < total) {
+            self.offset = next_offset(self.second, self.offset, n_rows)?;
             return Ok(Turn::Onwards(self));
         }
         // Without a total only an empty page is the end, and the pass itself has counted the rows.
         let expected = self.total.unwrap_or(reached);
-        if self.seen.len() as u64 >= expected { Ok(Turn::Complete) } else { self.next_pass().map(Turn::Onwards) }
+        self.idle_passes = if self.brought_news { 0 } else { self.idle_passes + 1 };
+        let is_complete = self.seen.len() as u64 >= expected || self.idle_passes >= IDLE_PASSES;
+        if is_complete { Ok(Turn::Complete) } else { self.next_pass().map(Turn::Onwards) }
     }
 
     fn has_other_rows_than(&self, page: &PageFacts) -> bool {
@@ -207,6 +235,7 @@ impl Ties {
             return Err(PagingError::Unstable { second: self.second });
         }
         self.offset = 0;
+        self.brought_news = false;
         Ok(self)
     }
 }

@@ -25,6 +25,8 @@ struct Server {
     till_is_inclusive: bool,
     tells_totals: bool,
     cuts_pages_short: bool,
+    /// Each page shows its first and its last row twice, beyond the limit.
+    repeats_rows: bool,
     order_of_ties: fastrand::Rng,
     n_requests: usize,
 }
@@ -43,7 +45,11 @@ impl Server {
         let total = matching.len();
         let limit = request.limit as usize;
         let limit = if self.cuts_pages_short { self.order_of_ties.usize(1..=limit) } else { limit };
-        let page: Vec<Row> = matching.into_iter().skip(request.offset as usize).take(limit).collect();
+        let mut page: Vec<Row> = matching.into_iter().skip(request.offset as usize).take(limit).collect();
+        if self.repeats_rows {
+            page.splice(0..0, page.first().copied());
+            page.extend(page.last().copied());
+        }
         let readable = || page.iter().filter(|row| row.readable);
         PageFacts {
             n_rows: page.len() as u32,
@@ -98,15 +104,16 @@ fn server() -> impl Strategy<Value = Server> {
         let numbered = rows.into_iter().zip(1000..);
         numbered.map(|((at, start), id)| (at, Row { id, start, readable: true })).collect()
     });
-    (rows(), appearing, any::<[bool; 4]>(), any::<u64>()).prop_map(|(rows, appearing, flags, seed)| {
-        let [from_is_inclusive, till_is_inclusive, tells_totals, short] = flags;
+    (rows(), appearing, any::<[bool; 5]>(), any::<u64>()).prop_map(|(rows, appearing, flags, seed)| {
+        let [from_is_inclusive, till_is_inclusive, tells_totals, short, repeats_rows] = flags;
         Server {
             rows,
             appearing,
             from_is_inclusive,
             till_is_inclusive,
             tells_totals,
-            cuts_pages_short: short && tells_totals,
+            cuts_pages_short: short,
+            repeats_rows,
             order_of_ties: fastrand::Rng::with_seed(seed),
             n_requests: 0,
         }
@@ -204,6 +211,7 @@ fn quiet(rows: Vec<Row>) -> Server {
         till_is_inclusive: true,
         tells_totals: true,
         cuts_pages_short: false,
+        repeats_rows: false,
         order_of_ties: fastrand::Rng::with_seed(7),
         n_requests: 0,
     }
@@ -280,9 +288,15 @@ fn an_empty_page_with_a_total_is_an_error_and_without_one_the_end() {
 #[test]
 fn a_second_that_never_holds_still_is_an_error_in_the_end() {
     let mut paging = Paging::new(window(100, 160), 1);
-    let restless = page(&[100], Some(2));
-    let error = (0..100).find_map(|_| paging.advance(&restless).err());
+    let error = (0..100).find_map(|turn| paging.advance(&page(&[100], Some(5 + turn % 2))).err());
     assert_eq!(error, Some(PagingError::Unstable { second: local(100) }));
+}
+
+#[test]
+fn a_second_whose_number_of_rows_holds_copies_does_not_hold_up_the_rest() {
+    let mut paging = Paging::new(window(100, 160), 1);
+    let advances = (0..100).map(|_| paging.advance(&page(&[100], Some(2))).unwrap());
+    assert!(advances.into_iter().any(|advance| advance == Advance::More { read_before: local(101) }));
 }
 
 #[test]
