@@ -15,7 +15,7 @@ help: ## this list
 demo: ## build the release binary and run everything in one process; ends with Ctrl-C
 	@scripts/prerequisites build
 	cargo build --release --locked
-	target/release/callfeed demo $(ARGS)
+	cargo run --quiet --release --locked -- demo $(ARGS)
 
 # Most tests wait for servers most of the time: more of them than cores run at once.
 test: export RUST_TEST_THREADS ?= 6

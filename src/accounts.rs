@@ -15,7 +15,7 @@ use crate::domain::pace::backoff;
 use crate::edge::data_api::{ApiError, BadUrl, Class, CustomerUser, Observer};
 use crate::edge::kafka::PublishError;
 use crate::opening::{OpenError, Subject};
-use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError};
+use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError, UNKNOWN_RESET};
 use crate::service::ServiceError;
 use crate::status::{State, Why};
 use crate::wiring;
@@ -23,7 +23,10 @@ use crate::wiring;
 /// How often an agency's customers are asked for.
 const CUSTOMERS_EVERY: Duration = Duration::from_hours(1);
 
-const FIRST_BACKOFF: Duration = Duration::from_secs(2);
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Failures in a row after which even a passing one is told as the account's status.
+const WORTH_TELLING: u32 = 4;
 
 /// How the task of an account ended.
 #[derive(Debug)]
@@ -37,11 +40,22 @@ pub enum AccountEnd {
     },
 }
 
-/// Why an account does not go on, in words, and whether waiting alone may help.
+/// Why an account does not go on, in words, and what helps.
 struct Trouble {
     reason: String,
     remedy: String,
-    passes: bool,
+    cure: Cure,
+}
+
+/// What has to happen before an account can go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cure {
+    /// It passes by itself. A failure that was tried again a few times is worth telling, a single one is not.
+    Patience { tried: bool },
+    /// New points, after this long if that is known.
+    Points { wait: Option<Duration> },
+    /// Somebody has to act.
+    Person,
 }
 
 /// Starts a task for every account that is enabled.
@@ -85,12 +99,12 @@ async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
             Err(Turned::Superseded { by }) => return AccountEnd::Superseded { by },
             Err(Turned::Trouble(trouble)) => trouble,
         };
-        trouble.show(&context, &subject);
-        if context.clock.is_frozen() && !trouble.passes {
-            return AccountEnd::Failed;
-        }
         // What went well for so long is not part of the same trouble.
         failures = if started.elapsed() > BLOCKED_RETRY { 1 } else { failures + 1 };
+        trouble.show(&context, &subject, failures);
+        if context.clock.is_frozen() && trouble.cure == Cure::Person {
+            return AccountEnd::Failed;
+        }
         context.stop.run_until_cancelled(tokio::time::sleep(trouble.wait(failures))).await;
     }
 }
@@ -121,42 +135,65 @@ async fn turn(
 
 impl Turned {
     fn of_opening(error: OpenError) -> Self {
-        Self::Trouble(Trouble { reason: error.to_string(), remedy: error.remedy(), passes: error.passes() })
+        if let OpenError::Api(error) = &error {
+            return Self::Trouble(Trouble::of_api(error, false));
+        }
+        let cure = if error.passes() { Cure::Patience { tried: false } } else { Cure::Person };
+        Self::Trouble(Trouble { reason: error.to_string(), remedy: error.remedy(), cure })
     }
 
     fn of_reading(error: ReadError) -> Self {
         let reason = error.to_string();
         match error {
             ReadError::Publish(PublishError::Superseded { by }) => Self::Superseded { by },
-            ReadError::Api(error) => Self::Trouble(Trouble::of_api(&error)),
+            ReadError::Api(error) => Self::Trouble(Trouble::of_api(&error, true)),
             ReadError::Paging(_) => Self::Trouble(Trouble {
                 reason,
                 remedy: "nothing is lost; if it lasts, report it with the name of the service".to_owned(),
-                passes: true,
+                cure: Cure::Patience { tried: true },
             }),
             ReadError::Publish(_) | ReadError::OutOfOrder(_) | ReadError::Stopped => Self::Trouble(Trouble {
                 reason,
                 remedy: "nothing is lost; see the message for what Kafka refuses".to_owned(),
-                passes: true,
+                cure: Cure::Patience { tried: true },
             }),
         }
     }
 }
 
 impl Trouble {
-    fn of_api(error: &ApiError) -> Self {
-        let passes = matches!(error.class(), Class::Retry { .. } | Class::Limited { .. });
-        Self { reason: error.to_string(), remedy: error.remedy(), passes }
+    /// `tried`: the request was tried again already.
+    fn of_api(error: &ApiError, tried: bool) -> Self {
+        let cure = match error.class() {
+            Class::Retry { .. } => Cure::Patience { tried },
+            Class::Limited { wait, .. } => Cure::Points { wait },
+            Class::Owner | Class::Bug => Cure::Person,
+        };
+        Self { reason: error.to_string(), remedy: error.remedy(), cure }
     }
 
-    fn show(&self, context: &Context, subject: &Subject) {
-        let why = Why::because(&self.reason).with_remedy(&self.remedy);
-        context.board.set(&subject.id, State::Blocked, why);
+    fn show(&self, context: &Context, subject: &Subject, failures: u32) {
+        let state = match self.cure {
+            Cure::Patience { tried: false } if failures < WORTH_TELLING => {
+                tracing::info!(account = %subject.id, reason = self.reason, "not opened yet, trying again");
+                return;
+            }
+            Cure::Points { .. } => State::Limited,
+            Cure::Patience { .. } | Cure::Person => State::Blocked,
+        };
+        context.board.set(&subject.id, state, Why::because(&self.reason).with_remedy(&self.remedy));
     }
 
     /// How long to wait before the next try.
     fn wait(&self, failures: u32) -> Duration {
-        if self.passes { backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64()) } else { BLOCKED_RETRY }
+        match self.cure {
+            Cure::Patience { .. } => backoff(failures, FIRST_BACKOFF, BLOCKED_RETRY, fastrand::f64()),
+            Cure::Points { wait } => {
+                let wait = wait.unwrap_or_else(|| backoff(failures, UNKNOWN_RESET, BLOCKED_RETRY, 1.0));
+                wait.max(Duration::from_secs(1))
+            }
+            Cure::Person => BLOCKED_RETRY,
+        }
     }
 }
 
@@ -178,12 +215,12 @@ async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
             }
             Err(error) => {
                 failures += 1;
-                let trouble = Trouble::of_api(&error);
+                let trouble = Trouble::of_api(&error, false);
                 if failures == 1 {
                     context.board.register(&agency.id, agency.account.service);
                 }
-                trouble.show(&context, &agency);
-                if context.clock.is_frozen() && !trouble.passes {
+                trouble.show(&context, &agency, failures);
+                if context.clock.is_frozen() && trouble.cure == Cure::Person {
                     return AccountEnd::Failed;
                 }
                 trouble.wait(failures)

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use apache_avro::Schema;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::edge::admin::Readiness;
 use crate::edge::avro::{EncodeError, Encoder};
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem, Topics};
 use crate::edge::kafka::{Connection, Publisher};
@@ -21,6 +23,7 @@ use crate::stream::calls;
 #[derive(Clone)]
 pub struct Context {
     pub publisher: Publisher,
+    pub kafka: KafkaHealth,
     pub store: Arc<Store>,
     pub place: StatePlace,
     pub topics: Arc<TopicBook>,
@@ -32,6 +35,42 @@ pub struct Context {
     pub memory_kib: u32,
     pub clock: Clock,
     pub stop: CancellationToken,
+}
+
+/// Whether Kafka answers, as `/ready` shows it.
+#[derive(Clone)]
+pub struct KafkaHealth {
+    readiness: watch::Sender<Readiness>,
+    /// What a transaction takes at the most while Kafka is there.
+    pub patience: Duration,
+}
+
+impl KafkaHealth {
+    const AWAY: Readiness = Readiness::NotReady("kafka_unreachable");
+
+    /// A transaction that takes longer than its interval and ten seconds more has no Kafka.
+    pub fn new(readiness: watch::Sender<Readiness>, commit_interval: Duration) -> Self {
+        Self { readiness, patience: commit_interval + Duration::from_secs(10) }
+    }
+
+    pub fn is_away(&self) {
+        self.change(Readiness::Ready, Self::AWAY);
+    }
+
+    pub fn is_back(&self) {
+        self.change(Self::AWAY, Readiness::Ready);
+    }
+
+    /// A service that is starting or stopping stays what it is.
+    fn change(&self, from: Readiness, to: Readiness) {
+        self.readiness.send_if_modified(|now| {
+            let changes = *now == from;
+            if changes {
+                *now = to;
+            }
+            changes
+        });
+    }
 }
 
 impl Context {

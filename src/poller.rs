@@ -30,8 +30,11 @@ const TRIES: u32 = 6;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
+/// Failures of one request in a row after which they are told.
+const WORTH_TELLING: u32 = 3;
+
 /// How long to wait when the API refuses for want of points and names no time.
-const UNKNOWN_RESET: Duration = Duration::from_secs(60);
+pub const UNKNOWN_RESET: Duration = Duration::from_secs(60);
 const LONGEST_UNKNOWN_RESET: Duration = Duration::from_mins(15);
 
 /// A blocked account is tried again this often.
@@ -212,13 +215,26 @@ impl Poller {
     async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {
         let sizes: Vec<(Arc<str>, usize)> =
             records.iter().map(|record| (record.topic.clone(), record.size())).collect();
-        let outcome = self.context.publisher.publish(records).await;
+        let outcome = self.watched(self.context.publisher.publish(records)).await;
         if let Err(PublishError::TooLarge { records: refused }) = &outcome {
             for (topic, size) in refused.iter().filter_map(|index| sizes.get(*index)) {
                 self.composer.refuse_size(topic, *size);
             }
         }
         outcome
+    }
+
+    /// A transaction that takes so long says that Kafka does not answer, while the publisher tries on.
+    async fn watched<T>(&self, publishing: impl Future<Output = T>) -> T {
+        tokio::pin!(publishing);
+        match tokio::time::timeout(self.context.kafka.patience, &mut publishing).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                tracing::warn!(account = %self.account(), "kafka does not acknowledge, waiting; nothing is lost");
+                self.context.kafka.is_away();
+                publishing.await
+            }
+        }
     }
 
     fn step(
@@ -267,7 +283,7 @@ impl Poller {
                     wait.unwrap_or_else(|| backoff(refusals, UNKNOWN_RESET, LONGEST_UNKNOWN_RESET, 1.0))
                 }
             };
-            self.show_failure(&error, wait);
+            self.show_failure(&error, failures, wait);
             self.sleep_until(self.context.clock.now() + wait.max(Duration::from_secs(1))).await?;
         }
     }
@@ -382,8 +398,12 @@ impl Poller {
         }
     }
 
-    fn show_failure(&self, error: &ApiError, wait: Duration) {
-        tracing::debug!(account = %self.account(), %error, ?wait, "the request failed, trying again");
+    fn show_failure(&self, error: &ApiError, failures: u32, wait: Duration) {
+        if failures < WORTH_TELLING {
+            tracing::debug!(account = %self.account(), %error, ?wait, "the request failed, trying again");
+        } else {
+            tracing::warn!(account = %self.account(), %error, failures, ?wait, "the request keeps failing, trying again");
+        }
         if matches!(error.class(), Class::Limited { .. }) {
             self.context.board.set(
                 self.account(),

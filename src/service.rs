@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::{self, AccountEnd};
 use crate::clock::Clock;
 use crate::config::{Config, SecretError};
-use crate::context::{Context, SchemaBook, TopicBook};
+use crate::context::{Context, KafkaHealth, SchemaBook, TopicBook};
 use crate::domain::pace::backoff;
 use crate::edge::admin::{self, Admin, BindError, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
@@ -125,12 +125,14 @@ async fn build(
     stop: CancellationToken,
 ) -> Result<Context, ServiceError> {
     let registry = wiring::registry(config)?;
+    let kafka_health = KafkaHealth::new(readiness, config.kafka.commit_interval);
     let what = format!("schema registry at {}", config.schema_registry.url);
     persist(&what, RegistryError::is_retryable, || registry.reachable()).await?;
     let connection = wiring::connection(config)?;
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
-    let settings = publisher_settings(config, &connection, known.max_batch_bytes(), observer(&metrics, readiness));
+    let settings =
+        publisher_settings(config, &connection, known.max_batch_bytes(), observer(&metrics, kafka_health.clone()));
     let publisher = persist(&kafka, StartError::is_retryable, || Publisher::start(settings.clone())).await?;
     let topic = StateTopic {
         connection: connection.clone(),
@@ -142,6 +144,7 @@ async fn build(
     let memory_kib = u32::try_from(config.limits.memory / 1024).unwrap_or(u32::MAX).max(1);
     Ok(Context {
         publisher,
+        kafka: kafka_health,
         store: Arc::new(store),
         place: StatePlace { topic: topic.topic, partitions: topic.partitions },
         topics: Arc::new(TopicBook::new(connection, plan, known)),
@@ -177,27 +180,17 @@ fn publisher_settings(
 }
 
 /// Counts what Kafka does; without Kafka the service is not ready until a transaction is committed again.
-fn observer(metrics: &Metrics, readiness: watch::Sender<Readiness>) -> Observer {
-    const KAFKA_AWAY: Readiness = Readiness::NotReady("kafka_unreachable");
+fn observer(metrics: &Metrics, kafka: KafkaHealth) -> Observer {
     let metrics = metrics.clone();
-    let change = move |from: Readiness, to: Readiness| {
-        readiness.send_if_modified(|now| {
-            let changes = *now == from;
-            if changes {
-                *now = to;
-            }
-            changes
-        });
-    };
     Arc::new(move |event| match event {
         KafkaEvent::Committed { took, .. } => {
             metrics.transaction(took);
-            change(KAFKA_AWAY, Readiness::Ready);
+            kafka.is_back();
         }
         KafkaEvent::Failed { kind } => {
             metrics.kafka_error(kind);
             if kind == "unreachable" {
-                change(Readiness::Ready, KAFKA_AWAY);
+                kafka.is_away();
             }
         }
     })
