@@ -19,7 +19,8 @@ use crate::edge::admin::{self, Admin, BindError, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
 use crate::edge::kafka::{
-    Connection, KafkaEvent, Observer, Publisher, PublisherSettings, RestoreError, StartError, StateTopic,
+    Connection, InvalidProperty, KafkaEvent, Observer, Publisher, PublisherSettings, RestoreError, StartError,
+    StateTopic,
 };
 use crate::edge::registry::RegistryError;
 use crate::metrics::Metrics;
@@ -52,6 +53,8 @@ pub enum Run {
 pub enum ServiceError {
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error("`kafka.properties`: {0}")]
+    Property(#[from] InvalidProperty),
     #[error(transparent)]
     Http(#[from] HttpSetupError),
     #[error(transparent)]
@@ -124,11 +127,12 @@ async fn build(
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
 ) -> Result<Context, ServiceError> {
+    let connection = wiring::connection(config)?;
+    connection.validate()?;
     let registry = wiring::registry(config)?;
     let kafka_health = KafkaHealth::new(readiness, config.kafka.commit_interval);
     let what = format!("schema registry at {}", config.schema_registry.url);
     persist(&what, RegistryError::is_retryable, || registry.reachable()).await?;
-    let connection = wiring::connection(config)?;
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
     let settings =

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, DONE, FAILED};
+use super::{BAD_USAGE, ConfigFile, DONE, FAILED};
 use crate::logging;
-use crate::service::{self, Options, Run};
+use crate::service::{self, Options, Run, ServiceError};
 
 /// Read the accounts and publish their calls until stopped
 ///
@@ -59,7 +59,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Ok(()) => ExitCode::from(DONE),
         Err(error) => {
             tracing::error!(%error, "callfeed stops");
-            ExitCode::from(FAILED)
+            // Only librdkafka knows its properties, so that these are seen later than the rest of the file.
+            ExitCode::from(if matches!(error, ServiceError::Property(_)) { BAD_USAGE } else { FAILED })
         }
     }
 }

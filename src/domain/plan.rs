@@ -201,6 +201,18 @@ pub fn next(situation: &Situation<'_>) -> Next {
     }
 }
 
+/// The live reading, when it is due while a larger one is under way: that goes on behind it.
+pub fn live_in_between(situation: &Situation<'_>, under_way: &Reading) -> Option<Reading> {
+    let live = situation.ladder.tiers.first()?;
+    let is_live = under_way.purpose == Purpose::Tier { age: live.age };
+    if is_live || due_at(situation, live) > situation.now || situation.budget.wait(situation.now).is_some() {
+        return None;
+    }
+    let earliest = situation.floor.max(situation.coverage.origin());
+    let window = Interval::new(earliest.max(situation.now - live.age), situation.now)?;
+    Some(Reading { window, purpose: Purpose::Tier { age: live.age } })
+}
+
 /// Whether anything was never read, apart from what the live tier is there for.
 pub fn is_backfilling(situation: &Situation<'_>) -> bool {
     backfill(situation).is_some()

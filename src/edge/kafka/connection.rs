@@ -68,6 +68,11 @@ impl Connection {
 
     /// A client for questions about the cluster. A consumer, as a producer's question creates the topic that it
     /// asks about where brokers allow that.
+    /// Whether librdkafka knows the properties and takes their values. Connects to nothing.
+    pub fn validate(&self) -> Result<(), InvalidProperty> {
+        self.inquirer().map(drop)
+    }
+
     pub(super) fn inquirer(&self) -> Result<Inquirer, InvalidProperty> {
         let log = self.log("inquirer");
         let mask = Arc::clone(&log.mask);
