@@ -136,6 +136,7 @@ impl Subject {
             user_id: self.user_id,
             context: context.clone(),
             experience: Experience::default(),
+            no_interlude_before: None,
             row_bytes: Poller::USUAL_ROW_BYTES,
         })
     }

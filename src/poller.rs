@@ -5,8 +5,9 @@
 //! wrong, the progress holds what Kafka has acknowledged, and the next plan starts from there.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Moment};
 
+use futures::future::BoxFuture;
 use jiff::tz::TimeZone;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -58,6 +59,8 @@ pub struct Poller {
     pub user_id: Option<i64>,
     pub context: Context,
     pub experience: Experience,
+    /// After a live reading within a longer one, that goes on until then.
+    pub no_interlude_before: Option<Moment>,
     /// What a row takes in memory, by the last page.
     pub row_bytes: usize,
 }
@@ -153,17 +156,19 @@ impl Poller {
         let mut tally = Tally::default();
         let mut windows = reading.windows().peekable();
         while let Some(window) = windows.next() {
-            let completes = windows.peek().is_none().then_some(reading);
-            self.read_window(window, completes, &mut tally).await?;
+            let is_last = windows.peek().is_none();
+            self.read_window(window, reading, is_last, &mut tally).await?;
         }
         Ok(tally)
     }
 
-    /// Reads one window page by page. `completes` is the reading that its last page completes.
+    /// Reads one window of a reading page by page. New calls do not wait for the end of a long one: the live reading
+    /// comes between two pages when it is due.
     async fn read_window(
         &mut self,
         window: Interval,
-        completes: Option<&Reading>,
+        reading: &Reading,
+        is_last: bool,
         tally: &mut Tally,
     ) -> Result<(), ReadError> {
         let mut paging = Paging::new(window.to_local(self.zone()), self.page_size);
@@ -174,7 +179,9 @@ impl Poller {
             self.learn_row_size(&page, &batch);
             drop(page);
             let advance = paging.advance(&batch.facts)?;
+            let completes = (is_last && advance == Advance::Done).then_some(reading);
             let step = self.step(window, advance, completes, batch.buckets);
+            let live = self.live_in_between(reading);
             let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), &self.context.place);
             let mut records = batch.records;
             records.extend(state);
@@ -185,9 +192,10 @@ impl Poller {
                 outcome
             };
             let fetching = async {
-                match advance {
-                    Advance::Done => None,
-                    Advance::More { .. } => Some(self.fetch(&paging.request()).await),
+                // A page that waited for the live reading would take room in memory from it.
+                match (advance, live) {
+                    (Advance::Done, _) | (_, Some(_)) => None,
+                    (Advance::More { .. }, None) => Some(self.fetch(&paging.request()).await),
                 }
             };
             let (acknowledged, next) = tokio::join!(publishing, fetching);
@@ -195,11 +203,39 @@ impl Poller {
             tally.n_pages += 1;
             tally.n_events += batch.counts.events();
             self.count(&batch.counts);
-            match next {
-                None => return Ok(()),
-                Some(next) => fetched = next?,
+            if advance == Advance::Done {
+                return Ok(());
             }
+            if let Some(live) = live {
+                self.read_in_between(live).await?;
+            }
+            fetched = match next {
+                Some(next) => next?,
+                None => self.fetch(&paging.request()).await?,
+            };
         }
+    }
+
+    /// Live readings take no more than half of the time of the longer one, or that would never end where the API is
+    /// slow.
+    fn live_in_between(&self, under_way: &Reading) -> Option<Reading> {
+        if self.no_interlude_before.is_some_and(|moment| Moment::now() < moment) {
+            return None;
+        }
+        let budget = self.budget();
+        plan::live_in_between(&self.situation(self.context.clock.planning_now(), &budget), under_way)
+    }
+
+    /// The live reading, within another one.
+    fn read_in_between(&mut self, live: Reading) -> BoxFuture<'_, Result<(), ReadError>> {
+        Box::pin(async move {
+            let started = Moment::now();
+            let tally = self.read(&live).await?;
+            self.no_interlude_before = Some(Moment::now() + started.elapsed());
+            self.experience.note(&live, tally.n_pages, tally.n_events > 0);
+            self.show_done(&live, &tally);
+            Ok(())
+        })
     }
 
     fn compose(&self, page: &Page, window: Interval) -> Batch {
@@ -248,12 +284,11 @@ impl Poller {
             Advance::Done => Some(window),
             Advance::More { read_before } => window.read_before(read_before, self.zone()),
         };
-        let completed = completes.filter(|_| advance == Advance::Done);
-        let tier_read = completed.and_then(|reading| match reading.purpose {
+        let tier_read = completes.and_then(|reading| match reading.purpose {
             Purpose::Tier { age } => Some((age, reading.window.till)),
             Purpose::Backfill => None,
         });
-        let forgotten = match completed {
+        let forgotten = match completes {
             Some(_) => self.progress.forgettable(&self.ladder, self.zone(), self.context.clock.now()),
             None => Vec::new(),
         };

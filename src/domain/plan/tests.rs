@@ -331,6 +331,25 @@ fn the_ledger_is_needed_as_far_back_as_the_largest_tier_will_read() {
 }
 
 #[test]
+fn the_live_reading_comes_between_the_pages_of_a_longer_one_when_it_is_due() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(30));
+    let month = Reading { window: Interval::new(START - days(30), START).unwrap(), purpose: Purpose::Backfill };
+    let live = live_in_between(&world.situation(), &month).unwrap();
+    assert_eq!(live.purpose, Purpose::Tier { age: minutes(15) });
+    assert_eq!(live.window, Interval::new(START - minutes(15), START).unwrap());
+    assert_eq!(live_in_between(&world.situation(), &live), None, "not within itself");
+
+    world.complete(&live, 1, false);
+    world.now = START + Duration::from_secs(29);
+    assert_eq!(live_in_between(&world.situation(), &month), None, "it is not due");
+    world.now = START + Duration::from_secs(30);
+    assert!(live_in_between(&world.situation(), &month).is_some());
+    let used_up = Points { limit: 60, remaining: 0, resets_at: START + minutes(1) };
+    world.budget = Budget::new(1.0, [(PointsWindow::Minute, used_up)]);
+    assert_eq!(live_in_between(&world.situation(), &month), None, "there are no points for it");
+}
+
+#[test]
 fn a_slow_api_starves_no_tier() {
     let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(30));
     world.read_all_due(2);

@@ -110,8 +110,15 @@ fn judge_other(
     if limit < needed {
         return too_small(connection, topic, limit, needed);
     }
+    if topic != plan.dead_letter && limit < ROOMY_EVENT {
+        // It is the owner's topic: what does not fit becomes dead letters, and the rest goes on.
+        return Fact { ok: true, ..too_small(connection, topic, limit, ROOMY_EVENT) };
+    }
     Fact::good(subject(topic), format!("{partitions} partitions, takes records up to {limit} bytes"))
 }
+
+/// A call takes about 2 KiB; long texts, many tags and many employees make some of them several times as large.
+const ROOMY_EVENT: usize = 16 * 1024;
 
 /// A row whose event is too large for its topic must still fit as a dead letter.
 fn largest_event(plan: &TopicPlan, survey: &Survey) -> usize {

@@ -172,7 +172,11 @@ pub async fn prepare(connection: &Connection, plan: &TopicPlan) -> Result<Topics
     Ok(survey.topics())
 }
 
+/// Refuses what cannot go on, and tells what can but should not be.
 fn refuse_bad(facts: Vec<Fact>) -> Result<(), TopicProblem> {
+    for doubtful in facts.iter().filter(|fact| fact.ok && fact.remedy.is_some()) {
+        tracing::warn!("{}", doubtful.sentence());
+    }
     let facts: Vec<Fact> = facts.into_iter().filter(|fact| !fact.ok).collect();
     if facts.is_empty() { Ok(()) } else { Err(TopicProblem::Refused { facts }) }
 }
