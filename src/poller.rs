@@ -325,16 +325,7 @@ impl Poller {
 
     /// The request itself. Asked to stop, the answer is not waited for.
     async fn ask(&self, request: &PageRequest) -> Result<Result<Page, ApiError>, ReadError> {
-        let query = ReportQuery {
-            method: calls::METHOD,
-            user_id: self.user_id,
-            date_from: request.date_from,
-            date_till: request.date_till,
-            limit: request.limit,
-            offset: request.offset,
-            fields: Call::COLUMNS,
-            sort_by: calls::SORT_BY,
-        };
+        let query = calls_query(request, self.user_id);
         let answer = tokio::select! {
             answer = self.client.report(&query) => answer,
             () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
@@ -471,6 +462,20 @@ impl Poller {
         for (stage, n) in &counts.dead_letters {
             self.context.metrics.dead_letter(stage.as_str(), *n);
         }
+    }
+}
+
+/// Asks for a page of calls, with all columns that are known.
+pub fn calls_query(request: &PageRequest, user_id: Option<i64>) -> ReportQuery<'static> {
+    ReportQuery {
+        method: calls::METHOD,
+        user_id,
+        date_from: request.date_from,
+        date_till: request.date_till,
+        limit: request.limit,
+        offset: request.offset,
+        fields: Call::COLUMNS,
+        sort_by: calls::SORT_BY,
     }
 }
 

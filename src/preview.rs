@@ -19,7 +19,7 @@ use crate::domain::pace::PointsWindow;
 use crate::domain::paging::{Advance, PageFacts, PageRequest, Paging, PagingError};
 use crate::domain::plan::{Purpose, Reading};
 use crate::domain::time::{Instant, Interval, LocalInterval};
-use crate::edge::data_api::{ApiError, Class, Page, ReportQuery, Row};
+use crate::edge::data_api::{ApiError, Class, Page, Row};
 use crate::opening::{OpenError, Subject};
 use crate::poller;
 use crate::stream::calls::{self, Call, CallEvent, EventSource, PartDigests};
@@ -116,16 +116,7 @@ async fn read_window(
 
 /// One page. Points are waited for while that is bearable.
 async fn fetch(subject: &Subject, request: &PageRequest, tell: &impl Fn(&str)) -> Result<Page, PreviewError> {
-    let query = ReportQuery {
-        method: calls::METHOD,
-        user_id: subject.user_id,
-        date_from: request.date_from,
-        date_till: request.date_till,
-        limit: request.limit,
-        offset: request.offset,
-        fields: Call::COLUMNS,
-        sort_by: calls::SORT_BY,
-    };
+    let query = poller::calls_query(request, subject.user_id);
     let passes = |error: &ApiError| matches!(error.class(), Class::Retry { .. });
     let mut waits_left = 3;
     loop {
