@@ -12,13 +12,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Customers};
 use crate::context::Context;
 use crate::domain::pace::backoff;
-use crate::edge::data_api::{ApiError, BadUrl, Class, CustomerUser, Observer};
+use crate::edge::data_api::{ApiError, BadUrl, Class, CustomerUser, Http, Observer};
 use crate::edge::kafka::PublishError;
 use crate::opening::{OpenError, Subject};
 use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError, UNKNOWN_RESET};
 use crate::service::ServiceError;
 use crate::status::{State, Why};
-use crate::wiring;
 
 /// How often an agency's customers are asked for.
 const CUSTOMERS_EVERY: Duration = Duration::from_hours(1);
@@ -62,15 +61,15 @@ enum Cure {
 pub fn spawn_all(
     config: &Config,
     context: &Arc<Context>,
+    http: &Http,
     running: &mut JoinSet<AccountEnd>,
 ) -> Result<(), ServiceError> {
-    let http = wiring::http(config)?;
     let metrics = context.metrics.clone();
     let observer: Observer = Arc::new(move |seen| metrics.api_request(seen.method, seen.outcome, seen.duration));
     for account in config.accounts.iter().filter(|account| account.enabled) {
         let bad =
             |error: BadUrl| ServiceError::BadAccount { account: account.id.to_string(), reason: error.to_string() };
-        let subject = Subject::of(config, account, &http, observer.clone()).map_err(bad)?;
+        let subject = Subject::of(config, account, http, observer.clone()).map_err(bad)?;
         let context = context.clone();
         match account.customers {
             Customers::None => running.spawn(serve(context, subject)),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use crate::domain::call::RowId;
@@ -72,12 +73,14 @@ pub struct Composer {
 }
 
 /// When and for which window a page was read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Reading {
     /// Rows that start outside it were only asked for because bounds are not documented; they are ignored.
     pub window: LocalInterval,
     pub observed_at_millis: i64,
     pub now: LocalTime,
+    /// The zone that the account was in when some rows of the horizon were read last.
+    pub former_zone: Option<TimeZone>,
 }
 
 /// What a page came to.

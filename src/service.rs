@@ -235,7 +235,7 @@ async fn told_when_slow<T>(what: &str, attempt: impl Future<Output = T>) -> T {
 /// Polls all accounts until the end, then stops in order: accounts, then the publisher.
 async fn poll(config: &Config, context: &Arc<Context>) -> Result<(), ServiceError> {
     let mut running = JoinSet::new();
-    accounts::spawn_all(config, context, &mut running)?;
+    accounts::spawn_all(config, context, &wiring::http(config)?, &mut running)?;
     let n_accounts = running.len();
     let ends = until_the_end(&mut running, context).await;
     context.stop.cancel();

@@ -1,0 +1,123 @@
+//! One page from the API: waits for points and for room in memory, and tries again while that can help.
+
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Poller, ReadError};
+use crate::batch::Batch;
+use crate::domain::pace::backoff;
+use crate::domain::paging::PageRequest;
+use crate::domain::plan::Why;
+use crate::domain::time::Instant;
+use crate::edge::data_api::{ApiError, Class, Page, ReportQuery};
+use crate::stream::calls::{self, Call};
+
+/// Tries of one page before its reading is given up and planned anew.
+const TRIES: u32 = 6;
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// How long to wait when the API refuses for want of points and names no time.
+pub const UNKNOWN_RESET: Duration = Duration::from_secs(60);
+const LONGEST_UNKNOWN_RESET: Duration = Duration::from_mins(15);
+
+/// No sleep is longer, so that a host clock that was put forward or back is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// A page with the room it takes.
+pub(super) struct Fetched {
+    pub page: Page,
+    pub room: OwnedSemaphorePermit,
+}
+impl Poller {
+    /// One page, tried again while that can help. Waits for points and for room in memory.
+    pub(super) async fn fetch(&self, request: &PageRequest) -> Result<Fetched, ReadError> {
+        let (mut failures, mut refusals) = (0, 0);
+        loop {
+            self.wait_for_points().await?;
+            let room = self.room().await?;
+            let error = match self.ask(request).await? {
+                Ok(page) => return Ok(Fetched { page, room }),
+                Err(error) => error,
+            };
+            drop(room);
+            let wait = match error.class() {
+                Class::Owner | Class::Bug => return Err(error.into()),
+                Class::Retry { .. } if failures + 1 >= TRIES => return Err(error.into()),
+                Class::Retry { after } => {
+                    failures += 1;
+                    after.unwrap_or_default().max(backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF, fastrand::f64()))
+                }
+                Class::Limited { wait, .. } => {
+                    refusals += 1;
+                    wait.unwrap_or_else(|| backoff(refusals, UNKNOWN_RESET, LONGEST_UNKNOWN_RESET, 1.0))
+                }
+            };
+            self.show_failure(&error, failures, wait);
+            self.sleep_until(self.context.clock.now() + wait.max(Duration::from_secs(1))).await?;
+        }
+    }
+
+    /// The request itself. Asked to stop, the answer is not waited for.
+    async fn ask(&self, request: &PageRequest) -> Result<Result<Page, ApiError>, ReadError> {
+        let query = calls_query(request, self.user_id);
+        let answer = tokio::select! {
+            answer = self.client.report(&query) => answer,
+            () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
+        };
+        self.show_points();
+        Ok(answer)
+    }
+
+    async fn wait_for_points(&self) -> Result<(), ReadError> {
+        while let Some((until, window)) = self.budget().wait(self.context.clock.now()) {
+            self.show_wait(until, Why::Points(window));
+            self.sleep_until(until).await?;
+        }
+        Ok(())
+    }
+
+    /// Room for a page in memory, by what its rows have taken so far. A page larger than all the room takes all of it.
+    async fn room(&self) -> Result<OwnedSemaphorePermit, ReadError> {
+        let kib = (self.page_size as usize * self.row_bytes).div_ceil(1024);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX).clamp(1, self.context.memory_kib);
+        tokio::select! {
+            room = self.context.memory.clone().acquire_many_owned(kib) => room.map_err(|_| ReadError::Stopped),
+            () = self.context.stop.cancelled() => Err(ReadError::Stopped),
+        }
+    }
+
+    pub(super) fn learn_row_size(&mut self, page: &Page, batch: &Batch) {
+        if let Some(row_bytes) = page.body_bytes().checked_div(batch.counts.rows as usize) {
+            self.row_bytes = row_bytes.max(1);
+        }
+    }
+
+    pub(super) async fn sleep_until(&self, until: Instant) -> Result<(), ReadError> {
+        loop {
+            let left = until.since(self.context.clock.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left.min(LONGEST_SLEEP)) => {}
+                () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
+            }
+        }
+    }
+}
+
+/// Asks for a page of calls, with all columns that are known.
+pub fn calls_query(request: &PageRequest, user_id: Option<i64>) -> ReportQuery<'static> {
+    ReportQuery {
+        method: calls::METHOD,
+        user_id,
+        date_from: request.date_from,
+        date_till: request.date_till,
+        limit: request.limit,
+        offset: request.offset,
+        fields: Call::COLUMNS,
+        sort_by: calls::SORT_BY,
+    }
+}

@@ -1,0 +1,86 @@
+//! What the poller of an account tells the outside: status, metrics, log.
+
+use std::time::Duration;
+
+use super::{Poller, Tally};
+use crate::batch::Counts;
+use crate::domain::pace::PointsWindow;
+use crate::domain::plan::{self, Purpose, Reading, Why};
+use crate::domain::time::Instant;
+use crate::edge::data_api::{ApiError, Class};
+use crate::status::{State, Why as StatusWhy};
+use crate::stream::calls;
+
+/// Failures of one request in a row after which they are told.
+const WORTH_TELLING: u32 = 3;
+
+/// Waits shorter than this are not worth a change of status.
+const NOTABLE_WAIT: Duration = Duration::from_secs(5);
+
+impl Poller {
+    pub(super) fn show_reading(&self) {
+        let budget = self.budget();
+        let situation = self.situation(self.context.clock.planning_now(), &budget);
+        let state = if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live };
+        self.context.board.set(self.account(), state, StatusWhy::NOTHING);
+    }
+
+    pub(super) fn show_done(&self, reading: &Reading, tally: &Tally) {
+        self.show_reading();
+        if let Purpose::Tier { .. } = reading.purpose {
+            self.context.board.note_live_read(self.account(), calls::NAME, reading.window.till);
+        }
+        if tally.n_events > 0 {
+            tracing::info!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, n_pages = tally.n_pages, n_events = tally.n_events, "published");
+        }
+    }
+
+    pub(super) fn show_wait(&self, until: Instant, why: Why) {
+        let Why::Points(window) = why else { return };
+        if until.since(self.context.clock.now()) >= NOTABLE_WAIT {
+            let reason = format!("callfeed's share of the points of this {} is used up until {until}", window.as_str());
+            let remedy = "wait, raise the limit in the client area, or raise `poll.points_share`";
+            self.context.board.set(self.account(), State::Limited, StatusWhy::because(reason).with_remedy(remedy));
+        }
+    }
+
+    pub(super) fn show_failure(&self, error: &ApiError, failures: u32, wait: Duration) {
+        if failures < WORTH_TELLING {
+            tracing::debug!(account = %self.account(), %error, ?wait, "the request failed, trying again");
+        } else {
+            tracing::warn!(account = %self.account(), %error, failures, ?wait, "the request keeps failing, trying again");
+        }
+        if matches!(error.class(), Class::Limited { .. }) {
+            self.context.board.set(
+                self.account(),
+                State::Limited,
+                StatusWhy::because(error).with_remedy(error.remedy()),
+            );
+        }
+    }
+
+    pub(super) fn show_points(&self) {
+        let Some(limits) = self.client.limits() else { return };
+        for (window, seen) in
+            [(PointsWindow::Minute, limits.minute), (PointsWindow::Hour, limits.hour), (PointsWindow::Day, limits.day)]
+        {
+            if let Some(remaining) = seen.remaining {
+                self.context.metrics.points_remaining(self.account(), window, remaining);
+            }
+        }
+    }
+
+    pub(super) fn count(&self, counts: &Counts) {
+        self.context.board.note_progress(self.account(), calls::NAME, self.progress.coverage().frontier());
+        self.context.metrics.rows_read(self.account(), calls::NAME, counts.rows);
+        for (event, n) in &counts.published {
+            self.context.metrics.event_published(self.account(), calls::NAME, *event, *n);
+        }
+        for (reason, n) in &counts.left_out {
+            self.context.metrics.row_filtered(*reason, *n);
+        }
+        for (stage, n) in &counts.dead_letters {
+            self.context.metrics.dead_letter(stage.as_str(), *n);
+        }
+    }
+}
