@@ -91,6 +91,8 @@ pub struct Batch {
     pub buckets: Vec<(LocalHour, Bucket)>,
     pub facts: PageFacts,
     pub counts: Counts,
+    /// Starts of the calls that there are events of.
+    pub news: Vec<LocalTime>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,6 +182,7 @@ impl Work<'_, '_> {
         }
         self.draft.note(call.row_id(), call.start_time.local, prints, change);
         self.batch.records.push(record);
+        self.batch.news.push(call.start_time.local);
         *self.batch.counts.published.entry(change.event).or_default() += 1;
     }
 

@@ -54,6 +54,7 @@ pub mod poller;
 
 pub mod batch;
 pub mod progress;
+pub mod purse;
 pub mod state;
 pub mod store;
 

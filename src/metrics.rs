@@ -190,6 +190,11 @@ fn of_accounts(accounts: &[AccountStatus]) -> Registry {
         registered_seconds(&mut registry, "frontier_lag", "Age of the newest moment up to which a stream was read");
     let freshness: Family<StreamLabels, Gauge> =
         registered_seconds(&mut registry, "freshness", "Age of the last complete read of the live tier");
+    let planned: Family<TierLabels, Gauge> = registered_seconds(
+        &mut registry,
+        "planned_freshness",
+        "How often a tier of the ladder is read with the points there are",
+    );
     let status: Family<StatusLabels, Gauge> =
         registered(&mut registry, "account_status", "1 for the status that the account has, 0 for the others");
     for account in accounts {
@@ -202,6 +207,10 @@ fn of_accounts(accounts: &[AccountStatus]) -> Registry {
             let labels = StreamLabels { account: label(), stream: stream.stream };
             set_age(&lag, &labels, stream.frontier_lag_seconds);
             set_age(&freshness, &labels, stream.freshness_seconds);
+            for tier in &stream.tiers {
+                let labels = TierLabels { account: label(), stream: stream.stream, tier: tier.age.clone() };
+                planned.get_or_create(&labels).set(i64::try_from(tier.planned_seconds).unwrap_or(i64::MAX));
+            }
         }
     }
     registry
@@ -252,6 +261,13 @@ struct StreamLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TierLabels {
+    account: AccountId,
+    stream: &'static str,
+    tier: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabels {
     account: AccountId,
     status: &'static str,
@@ -291,7 +307,7 @@ mod tests {
     use super::*;
     use crate::domain::call::Service;
     use crate::domain::time::Instant;
-    use crate::status::{StatusBoard, Why};
+    use crate::status::{StatusBoard, TierStatus, Why};
 
     const CALLS: &str = "calls";
 
@@ -323,6 +339,8 @@ mod tests {
         board.register(&account("acme"), Service::Uis);
         board.set(&account("acme"), State::Live, Why::NOTHING);
         board.note_progress(&account("acme"), CALLS, at(1000));
+        let tier = TierStatus { age: "15m".to_owned(), promised_seconds: 30, planned_seconds: 37 };
+        board.note_plan(&account("acme"), CALLS, vec![tier]);
         board
     }
 
@@ -357,6 +375,7 @@ mod tests {
                 "callfeed_kafka_errors_total{kind=\"transport\"} 1",
                 "callfeed_frontier_lag_seconds{account=\"acme\",stream=\"calls\"} 60",
                 "callfeed_freshness_seconds{account=\"acme\",stream=\"calls\"} 10",
+                "callfeed_planned_freshness_seconds{account=\"acme\",stream=\"calls\",tier=\"15m\"} 37",
                 "callfeed_account_status{account=\"acme\",status=\"live\"} 1",
                 "callfeed_account_status{account=\"acme\",status=\"blocked\"} 0",
             ],
@@ -375,7 +394,7 @@ mod tests {
             assert!(help.len() > 20, "the help of {name} says too little: {help}");
             *declared.entry(name).or_default() += 1;
         }
-        assert_eq!(declared.len(), 14, "{declared:?}");
+        assert_eq!(declared.len(), 15, "{declared:?}");
         assert!(declared.values().all(|times| *times == 1), "{declared:?}");
         for name in declared.keys().filter(|name| name.ends_with("_seconds")) {
             assert_lines(&text, &[&format!("# UNIT {name} seconds")]);

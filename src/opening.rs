@@ -10,14 +10,17 @@ use crate::batch::{Composer, Target};
 use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate};
 use crate::context::{Context, SchemaProblem};
 use crate::domain::call::AccountId;
+use crate::domain::demand::Pace;
+use crate::domain::experience::Experience;
 use crate::domain::filter::Filters;
-use crate::domain::plan::{Experience, Ladder};
+use crate::domain::plan::Ladder;
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, BadUrl, Class, Client, Http, Observer, Tag};
 use crate::edge::kafka::RestoreError;
 use crate::edge::kafka::topics::TopicProblem;
 use crate::poller::Poller;
 use crate::progress::Progress;
+use crate::purse::Purse;
 use crate::state::StateError;
 use crate::stream::calls::{self, EventSource};
 use crate::wiring;
@@ -34,6 +37,8 @@ pub struct Subject {
     /// The customer's user, with an agency credential.
     pub user_id: Option<i64>,
     pub client: Client,
+    /// The points of the credential; customers of an agency share it.
+    pub purse: Arc<Purse>,
     pub calls_topic: TopicTemplate,
 }
 
@@ -94,11 +99,13 @@ impl OpenError {
 impl Subject {
     /// The account as configured: itself, or the agency whose customers are to be found.
     pub fn of(config: &Config, account: &Account, http: &Http, observer: Observer) -> Result<Self, BadUrl> {
+        let client = wiring::data_api(account, http, observer)?;
         Ok(Self {
             account: Arc::new(account.clone()),
             id: account.id.clone(),
             user_id: None,
-            client: wiring::data_api(account, http, observer)?,
+            purse: Arc::new(Purse::new(client.clone())),
+            client,
             calls_topic: config.topics.calls.clone(),
         })
     }
@@ -133,9 +140,11 @@ impl Subject {
             points_share: self.account.poll.points_share,
             page_size: self.account.poll.page_size,
             client: self.client.clone(),
+            purse: self.purse.clone(),
             user_id: self.user_id,
             context: context.clone(),
             experience: Experience::default(),
+            pace: Pace::promised(&self.ladder()),
             no_interlude_before: None,
             row_bytes: Poller::USUAL_ROW_BYTES,
         })

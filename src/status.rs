@@ -108,6 +108,17 @@ pub struct StreamStatus {
     pub frontier_lag_seconds: Option<u64>,
     /// The age of the last success of the live tier.
     pub freshness_seconds: Option<u64>,
+    pub tiers: Vec<TierStatus>,
+}
+
+/// How often a tier is read with the points there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TierStatus {
+    /// As in the configuration: `15m`.
+    pub age: String,
+    pub promised_seconds: u64,
+    /// More than promised when the points do not suffice, less when there are some to spare and news to be found.
+    pub planned_seconds: u64,
 }
 
 /// The board. Clones share it.
@@ -128,6 +139,7 @@ struct Entry {
 struct Reading {
     frontier: Option<Instant>,
     live_read_at: Option<Instant>,
+    tiers: Vec<TierStatus>,
 }
 
 impl StatusBoard {
@@ -157,6 +169,11 @@ impl StatusBoard {
     /// Notes that the live tier of a stream was read completely at `at`.
     pub fn note_live_read(&self, account: &AccountId, stream: &'static str, at: Instant) {
         self.note(account, stream, |reading| reading.live_read_at = Some(at));
+    }
+
+    /// Notes how often the tiers of a stream are read, as the plan stands.
+    pub fn note_plan(&self, account: &AccountId, stream: &'static str, tiers: Vec<TierStatus>) {
+        self.note(account, stream, |reading| reading.tiers = tiers);
     }
 
     /// All accounts by name; ages are those at `now`.
@@ -225,6 +242,7 @@ impl Reading {
             frontier: self.frontier,
             frontier_lag_seconds: self.frontier.map(age),
             freshness_seconds: self.live_read_at.map(age),
+            tiers: self.tiers.clone(),
         }
     }
 }
@@ -313,6 +331,8 @@ mod tests {
         board.note_progress(&acme(), "calls", at(1_767_225_600));
         board.note_live_read(&acme(), "calls", at(1_767_225_630));
         board.note_progress(&acme(), "chats", at(1_767_225_000));
+        let tier = TierStatus { age: "15m".to_owned(), promised_seconds: 30, planned_seconds: 37 };
+        board.note_plan(&acme(), "calls", vec![tier]);
         let shown = serde_json::to_value(board.snapshot(at(1_767_225_660))).unwrap();
         let expected = json!([{
             "name": "acme",
@@ -327,12 +347,14 @@ mod tests {
                     "frontier": "2026-01-01T00:00:00Z",
                     "frontier_lag_seconds": 60,
                     "freshness_seconds": 30,
+                    "tiers": [{"age": "15m", "promised_seconds": 30, "planned_seconds": 37}],
                 },
                 {
                     "stream": "chats",
                     "frontier": "2025-12-31T23:50:00Z",
                     "frontier_lag_seconds": 660,
                     "freshness_seconds": null,
+                    "tiers": [],
                 },
             ],
         }]);

@@ -13,7 +13,6 @@ use crate::domain::pace::PointsWindow;
 use crate::domain::time::Interval;
 use crate::edge::data_api::{AccountInfo, ApiError, Class, CustomerUser, Hurdle, Page, ReportQuery, Tag};
 use crate::opening::{OpenError, Subject, resolve, zone_named};
-use crate::poller;
 use crate::stream::calls::{self, Call};
 
 use super::Finding;
@@ -237,7 +236,7 @@ fn points(subject: &Subject) -> Finding {
     };
     let detail = format!("left are {limits}; callfeed uses up to {:.0} % of them (`poll.points_share`)", share * 100.0);
     let clock = Clock::running();
-    match poller::budget(&subject.client, share, &clock).wait(clock.now()) {
+    match subject.purse.budget(share, &clock).wait(clock.now()) {
         // A minute's points come back sooner than anybody could act.
         None | Some((_, PointsWindow::Minute)) => Finding::good(label, detail),
         Some((until, _)) => {

@@ -3,11 +3,15 @@
 //! Nothing here does I/O, waits, reads a clock, draws random numbers or serialises; time and settings come in as
 //! arguments. Nothing here uses another module of the crate. A test holds both.
 
+pub mod allotment;
 pub mod call;
 pub mod coverage;
+pub mod demand;
+pub mod experience;
 pub mod filter;
 pub mod ledger;
 pub mod pace;
 pub mod paging;
 pub mod plan;
+pub mod rhythm;
 pub mod time;

@@ -22,6 +22,14 @@ impl PointsWindow {
             Self::Day => "day",
         }
     }
+
+    pub const fn length(self) -> Duration {
+        match self {
+            Self::Minute => Duration::from_mins(1),
+            Self::Hour => Duration::from_hours(1),
+            Self::Day => Duration::from_hours(24),
+        }
+    }
 }
 
 /// One counter as the API last showed it.
@@ -47,22 +55,53 @@ impl Budget {
 
     /// Until when no request may be sent; None when one may be sent now.
     pub fn wait(&self, now: Instant) -> Option<(Instant, PointsWindow)> {
-        let used_up = self.windows.iter().filter(|(_, points)| points.resets_at > now && self.left(points) == 0);
+        let used_up = self.running(now).filter(|(_, points)| self.left(points) == 0);
         used_up.map(|(window, points)| (points.resets_at, *window)).max()
     }
 
-    /// The points left of the longest window, and how long they have to last.
-    pub fn longest_window_left(&self, now: Instant) -> Option<(u64, Duration)> {
-        let running = self.windows.iter().filter(|(_, points)| points.resets_at > now);
-        let (_, points) = running.max_by_key(|(window, _)| *window)?;
-        Some((self.left(points), points.resets_at.since(now)))
+    /// Points per second that the limit by the minute allows for long; None without one.
+    pub fn sustained(&self) -> Option<f64> {
+        let (_, points) = self.windows.iter().find(|(window, _)| *window == PointsWindow::Minute)?;
+        Some(self.own(points) as f64 / PointsWindow::Minute.length().as_secs_f64())
+    }
+
+    /// The points left of the hour or the day, whichever has less for the time until it ends, and that time.
+    pub fn scarcest(&self, now: Instant) -> Option<(u64, Duration)> {
+        let long = self.running(now).filter(|(window, _)| *window != PointsWindow::Minute);
+        let left = long.map(|(_, points)| (self.left(points), points.resets_at.since(now)));
+        let per_second = |(points, lasts): &(u64, Duration)| *points as f64 / lasts.as_secs_f64();
+        left.min_by(|a, b| per_second(a).total_cmp(&per_second(b)))
+    }
+
+    /// Whether there are points for what nobody was promised, when promises take `promised` points per second.
+    ///
+    /// A quarter of what an even pace would leave may be spent at once, though promises be stretched by it for the
+    /// rest of the day: the calls of last week are wanted today. Within a minute, promises come first.
+    pub fn has_spare(&self, promised: f64, now: Instant) -> bool {
+        self.running(now).all(|(window, points)| {
+            let lasts = points.resets_at.since(now).as_secs_f64();
+            let kept = match window {
+                PointsWindow::Minute => 0.5,
+                PointsWindow::Hour | PointsWindow::Day => 0.75,
+            };
+            let even = self.own(points) as f64 * kept * (lasts / window.length().as_secs_f64()).min(1.0);
+            self.left(points) as f64 >= (promised * lasts).min(even) + 1.0
+        })
+    }
+
+    /// The counters that have not started anew since they were seen.
+    fn running(&self, now: Instant) -> impl Iterator<Item = &(PointsWindow, Points)> {
+        self.windows.iter().filter(move |(_, points)| points.resets_at > now)
     }
 
     /// What is left of callfeed's share: the rest of the limit stays for others. Any share allows one point.
     fn left(&self, points: &Points) -> u64 {
+        points.remaining.saturating_sub(points.limit - self.own(points))
+    }
+
+    fn own(&self, points: &Points) -> u64 {
         let own = (points.limit as f64 * self.share).round() as u64;
-        let for_others = points.limit.saturating_sub(own.max(1));
-        points.remaining.saturating_sub(for_others)
+        own.max(1).min(points.limit)
     }
 }
 
@@ -116,13 +155,33 @@ mod tests {
     fn a_counter_whose_reset_has_passed_says_nothing() {
         let stale = Budget::new(0.8, [(PointsWindow::Day, points(3000, 0, 0))]);
         assert_eq!(stale.wait(NOW), None);
-        assert_eq!(stale.longest_window_left(NOW), None);
+        assert_eq!(stale.scarcest(NOW), None);
     }
 
     #[test]
-    fn the_longest_window_tells_what_is_left_and_for_how_long() {
-        let windows = [(PointsWindow::Day, points(3000, 2000, 600)), (PointsWindow::Minute, points(60, 60, 41))];
-        assert_eq!(Budget::new(1.0, windows).longest_window_left(NOW), Some((2000, Duration::from_mins(10))));
+    fn the_hour_or_day_with_less_for_its_time_counts() {
+        let day = (PointsWindow::Day, points(3000, 2000, 20_000));
+        let minute = (PointsWindow::Minute, points(60, 1, 41));
+        let hour = |remaining| (PointsWindow::Hour, points(300, remaining, 1000));
+        let scarcest = |windows: &[_]| Budget::new(1.0, windows.iter().copied()).scarcest(NOW);
+        assert_eq!(scarcest(&[day, minute]), Some((2000, Duration::from_secs(20_000))));
+        assert_eq!(scarcest(&[day, hour(50)]), Some((50, Duration::from_secs(1000))));
+        assert_eq!(scarcest(&[day, hour(150)]), Some((2000, Duration::from_secs(20_000))));
+        assert_eq!(scarcest(&[minute]), None);
+        assert_eq!(Budget::new(0.5, [minute]).sustained(), Some(0.5));
+        assert_eq!(Budget::new(0.5, [day]).sustained(), None);
+    }
+
+    #[test]
+    fn a_quarter_of_the_day_may_be_spent_on_what_was_not_promised() {
+        let whole_day = 24 * 3600;
+        let spare = |remaining, promised_a_day: f64| {
+            Budget::new(1.0, [(PointsWindow::Day, points(2400, remaining, whole_day))])
+                .has_spare(promised_a_day / whole_day as f64, NOW)
+        };
+        assert!(spare(2400, 2900.0) && spare(1801, 2900.0) && !spare(1800, 2900.0));
+        assert!(spare(301, 300.0) && !spare(300, 300.0), "cheap promises leave more");
+        assert!(Budget::new(1.0, []).has_spare(1.0, NOW), "what is not limited is not saved");
     }
 
     #[test]

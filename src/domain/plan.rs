@@ -1,13 +1,15 @@
 //! What to read next, or how long to wait and why.
 //!
-//! A function of what was read, the clocks of the tiers, the points left and now. The live tier comes first; a larger
-//! tier that is due takes its place when that costs no more pages. Back-fill takes what they leave. Spending points by
-//! a plan for the whole day is to grow here.
+//! A function of what was read, the clocks of the tiers, how often each is to be read with the points there are
+//! ([`super::demand`]), the points left and now. The live tier comes first; a larger one takes its place when that
+//! costs no more pages. Back-fill takes what they leave.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::coverage::Coverage;
+use super::demand::Pace;
+use super::experience::Experience;
 use super::pace::{Budget, PointsWindow};
 use super::time::{Instant, Interval};
 
@@ -15,11 +17,8 @@ use super::time::{Instant, Interval};
 /// widening of bounds and for clock changes.
 pub const LONGEST_WINDOW: Duration = Duration::from_hours(88 * 24);
 
-const SHORTEST_CHUNK: Duration = Duration::from_hours(1);
-const FIRST_CHUNK: Duration = Duration::from_hours(24);
-
-/// A chunk of back-fill aims at no more pages than this, so that a newer one can come between.
-const PAGES_PER_CHUNK: u32 = 4;
+/// While the back-fill waits for points it is asked for again after this.
+const BACKFILL_AGAIN: Duration = Duration::from_mins(1);
 
 /// One step of the re-reading ladder: rows up to `age` old are re-read `every` so often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,59 +87,6 @@ impl Clocks {
     }
 }
 
-/// What earlier readings have taught. Lost with the process, and soon learnt again.
-#[derive(Clone, Debug)]
-pub struct Experience {
-    /// Pages that the last reading of a tier took, by its age.
-    pages: BTreeMap<Duration, u32>,
-    /// Readings of a tier in a row that brought news, by its age.
-    busy: BTreeMap<Duration, u32>,
-    chunk: Duration,
-}
-
-impl Default for Experience {
-    fn default() -> Self {
-        Self { pages: BTreeMap::new(), busy: BTreeMap::new(), chunk: FIRST_CHUNK }
-    }
-}
-
-impl Experience {
-    /// Notes what a complete reading cost and whether it brought news.
-    pub fn note(&mut self, reading: &Reading, n_pages: u32, brought_news: bool) {
-        match reading.purpose {
-            Purpose::Tier { age } => {
-                self.pages.insert(age, n_pages);
-                let busy = self.busy.entry(age).or_insert(0);
-                *busy = if brought_news { *busy + 1 } else { 0 };
-            }
-            Purpose::Backfill => self.chunk = next_chunk(self.chunk, n_pages),
-        }
-    }
-
-    fn pages(&self, tier: &Tier) -> Option<u32> {
-        self.pages.get(&tier.age).copied()
-    }
-
-    /// Half the interval when the last reading brought news, a quarter when the last three did.
-    fn hurry(&self, tier: &Tier) -> u32 {
-        match self.busy.get(&tier.age) {
-            None | Some(0) => 1,
-            Some(1 | 2) => 2,
-            Some(_) => 4,
-        }
-    }
-}
-
-/// Chunks grow while they are nearly empty and shrink when they are full, so that a quiet year costs few points and
-/// a busy day does not keep newer calls waiting.
-fn next_chunk(chunk: Duration, n_pages: u32) -> Duration {
-    match n_pages {
-        0 | 1 => (chunk * 2).min(LONGEST_WINDOW),
-        pages if pages > PAGES_PER_CHUNK => (chunk / 2).max(SHORTEST_CHUNK),
-        _ => chunk,
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// A re-reading of the rows up to `age` old.
@@ -186,14 +132,22 @@ pub struct Situation<'a> {
     pub floor: Instant,
     pub clocks: &'a Clocks,
     pub experience: &'a Experience,
+    pub pace: &'a Pace,
+    pub page_size: u32,
     pub budget: &'a Budget,
+    /// Nothing is read later, so no points are kept for it.
+    pub is_last: bool,
     pub now: Instant,
 }
 
 /// The next reading, or how long to wait.
 pub fn next(situation: &Situation<'_>) -> Next {
-    let Some(reading) = due_tier(situation).or_else(|| backfill(situation)) else {
-        return Next::Wait { until: next_due(situation), why: Why::NothingDue };
+    let reading = match due_tier(situation) {
+        Some(reading) => reading,
+        None => match backfill(situation) {
+            Some(reading) if may_backfill(situation) => reading,
+            missing => return Next::Wait { until: next_due(situation, missing.is_some()), why: Why::NothingDue },
+        },
     };
     match situation.budget.wait(situation.now) {
         Some((until, window)) => Next::Wait { until, why: Why::Points(window) },
@@ -208,9 +162,7 @@ pub fn live_in_between(situation: &Situation<'_>, under_way: &Reading) -> Option
     if is_live || due_at(situation, live) > situation.now || situation.budget.wait(situation.now).is_some() {
         return None;
     }
-    let earliest = situation.floor.max(situation.coverage.origin());
-    let window = Interval::new(earliest.max(situation.now - live.age), situation.now)?;
-    Some(Reading { window, purpose: Purpose::Tier { age: live.age } })
+    tier_reading(situation, live)
 }
 
 /// Whether anything was never read, apart from what the live tier is there for.
@@ -221,65 +173,58 @@ pub fn is_backfilling(situation: &Situation<'_>) -> bool {
 /// The tier to read now. The live one comes first, unless a larger one has waited for a whole interval of its own:
 /// where the API is so slow that the live tier is always due, the others would never be read.
 fn due_tier(situation: &Situation<'_>) -> Option<Reading> {
-    let ladder = situation.ladder;
-    let due = || ladder.tiers.iter().filter(|tier| due_at(situation, tier) <= situation.now);
-    let urgent = due().min_by_key(|tier| due_at(situation, tier) + tier.every)?;
-    let experience = situation.experience;
-    let cost = experience.pages(urgent).unwrap_or(1);
-    let costs_no_more = |tier: &&Tier| experience.pages(tier).is_some_and(|larger| larger <= cost);
-    let age = due().filter(|tier| tier.age > urgent.age).rfind(costs_no_more).unwrap_or(urgent).age;
-    let from =
-        if age == ladder.horizon() { ladder.needed_from(situation.clocks, situation.now) } else { situation.now - age };
+    let now = situation.now;
+    let due = situation.ladder.tiers.iter().filter(|tier| due_at(situation, tier) <= now);
+    let urgent = due.min_by_key(|tier| due_at(situation, tier) + situation.pace.interval(tier))?;
+    tier_reading(situation, largest_instead_of(situation, urgent))
+}
+
+/// The largest tier that can be read in place of a smaller one at no more points, and would be due before that is read
+/// again.
+fn largest_instead_of<'t>(situation: &'t Situation<'_>, tier: &'t Tier) -> &'t Tier {
+    let pages = |tier: &Tier| situation.experience.pages(tier, situation.page_size);
+    let next_chance = situation.now + situation.pace.interval(tier);
+    let costs_no_more = |larger: &&Tier| pages(larger) <= pages(tier) && due_at(situation, larger) < next_chance;
+    let mut larger = situation.ladder.tiers.iter().filter(|larger| larger.age > tier.age);
+    larger.rfind(costs_no_more).unwrap_or(tier)
+}
+
+fn tier_reading(situation: &Situation<'_>, tier: &Tier) -> Option<Reading> {
+    let Situation { ladder, clocks, now, .. } = *situation;
+    let from = if tier.age == ladder.horizon() { ladder.needed_from(clocks, now) } else { now - tier.age };
     let earliest = situation.floor.max(situation.coverage.origin());
-    let window = Interval::new(earliest.max(from), situation.now)?;
-    Some(Reading { window, purpose: Purpose::Tier { age } })
+    let window = Interval::new(earliest.max(from), now)?;
+    Some(Reading { window, purpose: Purpose::Tier { age: tier.age } })
 }
 
 fn due_at(situation: &Situation<'_>, tier: &Tier) -> Instant {
     match situation.clocks.0.get(&tier.age) {
         None => situation.now,
-        Some(last) => *last + interval_of(situation, tier),
+        Some(last) => *last + situation.pace.interval(tier),
     }
 }
 
-fn interval_of(situation: &Situation<'_>, tier: &Tier) -> Duration {
-    let hurry = situation.experience.hurry(tier);
-    if hurry > 1 && situation.ladder.adaptive && has_points_to_spare(situation) {
-        (tier.every / hurry).max(Duration::from_secs(1))
-    } else {
-        tier.every
-    }
+fn next_due(situation: &Situation<'_>, is_backfilling: bool) -> Instant {
+    let due = situation.ladder.tiers.iter().map(|tier| due_at(situation, tier)).min().unwrap_or(situation.now);
+    let until = if is_backfilling { due.min(situation.now + BACKFILL_AGAIN) } else { due };
+    until.max(situation.now + Duration::from_secs(1))
 }
 
-/// Whether the day's points outlast the ladder at its fixed intervals, with a tenth of them in hand. What is not known
-/// is not spent.
-fn has_points_to_spare(situation: &Situation<'_>) -> bool {
-    let Some((points, lasts)) = situation.budget.longest_window_left(situation.now) else {
-        return false;
-    };
-    let cost = |tier: &Tier| {
-        let readings = lasts.as_secs().div_ceil(tier.every.as_secs().max(1));
-        readings * u64::from(situation.experience.pages(tier).unwrap_or(1))
-    };
-    let ladder: u64 = situation.ladder.tiers.iter().map(cost).sum();
-    points > ladder + ladder / 10
-}
-
-fn next_due(situation: &Situation<'_>) -> Instant {
-    let due = situation.ladder.tiers.iter().map(|tier| due_at(situation, tier)).min();
-    due.unwrap_or(situation.now).max(situation.now + Duration::from_secs(1))
+fn may_backfill(situation: &Situation<'_>) -> bool {
+    situation.is_last || situation.budget.has_spare(situation.pace.promised_points(), situation.now)
 }
 
 /// The part of the oldest or newest gap to read now. What the live tier is about to read is no gap.
 fn backfill(situation: &Situation<'_>) -> Option<Reading> {
     let gaps = situation.coverage.gaps(situation.now - situation.ladder.live_age());
+    let chunk = situation.experience.chunk();
     let window = match situation.ladder.backfill {
-        BackfillOrder::Newest => gaps
-            .last()
-            .map(|gap| Interval { from: gap.from.max(gap.till - situation.experience.chunk), till: gap.till }),
-        BackfillOrder::Oldest => gaps
-            .first()
-            .map(|gap| Interval { from: gap.from, till: gap.till.min(gap.from + situation.experience.chunk) }),
+        BackfillOrder::Newest => {
+            gaps.last().map(|gap| Interval { from: gap.from.max(gap.till - chunk), till: gap.till })
+        }
+        BackfillOrder::Oldest => {
+            gaps.first().map(|gap| Interval { from: gap.from, till: gap.till.min(gap.from + chunk) })
+        }
     }?;
     Some(Reading { window, purpose: Purpose::Backfill })
 }

@@ -11,6 +11,7 @@ use crate::domain::paging::PageRequest;
 use crate::domain::plan::Why;
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class, Page, ReportQuery};
+use crate::purse::Spending;
 use crate::stream::calls::{self, Call};
 
 /// Tries of one page before its reading is given up and planned anew.
@@ -35,7 +36,6 @@ impl Poller {
     pub(super) async fn fetch(&self, request: &PageRequest) -> Result<Fetched, ReadError> {
         let (mut failures, mut refusals) = (0, 0);
         loop {
-            self.wait_for_points().await?;
             let room = self.room().await?;
             let error = match self.ask(request).await? {
                 Ok(page) => return Ok(Fetched { page, room }),
@@ -59,9 +59,10 @@ impl Poller {
         }
     }
 
-    /// The request itself. Asked to stop, the answer is not waited for.
+    /// The request itself, when there is a point for it. Asked to stop, the answer is not waited for.
     async fn ask(&self, request: &PageRequest) -> Result<Result<Page, ApiError>, ReadError> {
         let query = calls_query(request, self.user_id);
+        let _spending = self.point().await?;
         let answer = tokio::select! {
             answer = self.client.report(&query) => answer,
             () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
@@ -70,12 +71,21 @@ impl Poller {
         Ok(answer)
     }
 
-    async fn wait_for_points(&self) -> Result<(), ReadError> {
-        while let Some((until, window)) = self.budget().wait(self.context.clock.now()) {
-            self.show_wait(until, Why::Points(window));
-            self.sleep_until(until).await?;
+    /// Takes a point, in the order of asking where several accounts share a credential.
+    async fn point(&self) -> Result<Spending<'_>, ReadError> {
+        let _turn = tokio::select! {
+            turn = self.purse.turn() => turn,
+            () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
+        };
+        loop {
+            match self.purse.spend(self.points_share, &self.context.clock) {
+                Ok(spending) => return Ok(spending),
+                Err((until, window)) => {
+                    self.show_wait(until, Why::Points(window));
+                    self.sleep_until(until).await?;
+                }
+            }
         }
-        Ok(())
     }
 
     /// Room for a page in memory, by what its rows have taken so far. A page larger than all the room takes all of it.

@@ -5,7 +5,6 @@
 //! wrong, the progress holds what Kafka has acknowledged, and the next plan starts from there.
 
 mod fetch;
-mod points;
 mod show;
 
 use std::sync::Arc;
@@ -17,21 +16,26 @@ use jiff::tz::TimeZone;
 use crate::batch::{Batch, Composer, Reading as PageReading};
 use crate::context::Context;
 use crate::domain::call::AccountId;
+use crate::domain::demand::{Demand, Pace};
+use crate::domain::experience::{Experience, Outcome};
 use crate::domain::ledger::Bucket;
 use crate::domain::pace::Budget;
 use crate::domain::paging::{Advance, Paging, PagingError};
-use crate::domain::plan::{self, Experience, Ladder, Next, Purpose, Reading, Situation, Why};
+use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Why};
 use crate::domain::time::{Instant, Interval, LocalHour};
 use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
 use crate::progress::{OutOfOrder, Progress, Step};
+use crate::purse::Purse;
 
 use fetch::Fetched;
 pub use fetch::{UNKNOWN_RESET, calls_query};
-pub use points::budget;
 
 /// A blocked account is tried again this often.
 pub const BLOCKED_RETRY: Duration = Duration::from_mins(5);
+
+/// A plan holds no longer than this: points come and go, also by what others do.
+const PLAN_AGAIN: Duration = Duration::from_mins(1);
 
 /// Everything one account's poller works with.
 pub struct Poller {
@@ -41,10 +45,14 @@ pub struct Poller {
     pub points_share: f64,
     pub page_size: u32,
     pub client: Client,
+    /// The points of the credential.
+    pub purse: Arc<Purse>,
     /// The customer's user, with an agency credential.
     pub user_id: Option<i64>,
     pub context: Context,
     pub experience: Experience,
+    /// How often each tier is read, as the plan stands.
+    pub pace: Pace,
     /// After a live reading within a longer one, that goes on until then.
     pub no_interlude_before: Option<Moment>,
     /// What a row takes in memory, by the last page.
@@ -76,13 +84,6 @@ pub enum ReadError {
     Stopped,
 }
 
-/// What a reading has come to so far.
-#[derive(Default)]
-struct Tally {
-    n_pages: u32,
-    n_events: u64,
-}
-
 impl Poller {
     /// Rows are about this large until the first page tells better.
     pub const USUAL_ROW_BYTES: usize = 3 * 1024;
@@ -90,10 +91,17 @@ impl Poller {
     /// Polls until it is told to stop, or nothing more is due. An error is one that a person must act upon, or that
     /// lasted: the account is to be tried again later.
     pub async fn run(&mut self) -> Result<Ended, ReadError> {
+        let ended = self.poll().await;
+        self.purse.leave(self.account());
+        ended
+    }
+
+    async fn poll(&mut self) -> Result<Ended, ReadError> {
         loop {
             if self.context.stop.is_cancelled() {
                 return Ok(Ended::Stopped);
             }
+            self.plan_pace();
             let now = self.context.clock.planning_now();
             match plan::next(&self.situation(now, &self.budget())) {
                 Next::Read(reading) => {
@@ -104,7 +112,8 @@ impl Poller {
                 Next::Wait { why: Why::NothingDue, .. } if self.context.clock.is_frozen() => return Ok(Ended::Done),
                 Next::Wait { until, why } => {
                     self.show_wait(until, why);
-                    if self.sleep_until(until).await.is_err() {
+                    // Points may be raised, or left over by others, meanwhile.
+                    if self.sleep_until(until.min(self.context.clock.now() + PLAN_AGAIN)).await.is_err() {
                         return Ok(Ended::Stopped);
                     }
                 }
@@ -112,14 +121,20 @@ impl Poller {
         }
     }
 
+    /// How often the tiers are to be read from now on, with the points that there are and all who want some.
+    fn plan_pace(&mut self) {
+        let demand = Demand::of(&self.ladder, &self.experience, self.page_size);
+        self.pace = self.purse.pace(self.account(), demand, self.points_share, &self.context.clock);
+        self.show_plan();
+    }
+
     /// One reading. `Some` when polling cannot go on from here.
     async fn read_once(&mut self, reading: &Reading) -> Result<Option<Ended>, ReadError> {
         tracing::debug!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, purpose = ?reading.purpose, "reading");
         self.show_reading();
         match self.read(reading).await {
-            Ok(tally) => {
-                self.experience.note(reading, tally.n_pages, tally.n_events > 0);
-                self.show_done(reading, &tally);
+            Ok(outcome) => {
+                self.learn(reading, &outcome);
                 Ok(None)
             }
             Err(ReadError::Stopped | ReadError::Publish(PublishError::Stopped)) => Ok(Some(Ended::Stopped)),
@@ -132,14 +147,14 @@ impl Poller {
         }
     }
 
-    async fn read(&mut self, reading: &Reading) -> Result<Tally, ReadError> {
-        let mut tally = Tally::default();
+    async fn read(&mut self, reading: &Reading) -> Result<Outcome, ReadError> {
+        let mut outcome = Outcome::default();
         let mut windows = reading.windows().peekable();
         while let Some(window) = windows.next() {
             let is_last = windows.peek().is_none();
-            self.read_window(window, reading, is_last, &mut tally).await?;
+            self.read_window(window, reading, is_last, &mut outcome).await?;
         }
-        Ok(tally)
+        Ok(outcome)
     }
 
     /// Reads one window of a reading page by page. New calls do not wait for the end of a long one: the live reading
@@ -149,7 +164,7 @@ impl Poller {
         window: Interval,
         reading: &Reading,
         is_last: bool,
-        tally: &mut Tally,
+        outcome: &mut Outcome,
     ) -> Result<(), ReadError> {
         let mut paging = Paging::new(window.to_local(self.zone()), self.page_size);
         let mut fetched = self.fetch(&paging.request()).await?;
@@ -180,8 +195,10 @@ impl Poller {
             };
             let (acknowledged, next) = tokio::join!(publishing, fetching);
             self.progress.apply(pending, acknowledged?)?;
-            tally.n_pages += 1;
-            tally.n_events += batch.counts.events();
+            outcome.n_pages += 1;
+            outcome.n_rows += batch.counts.rows;
+            let ages = batch.news.iter().map(|start| reading.window.till.since(start.to_instant(self.zone())));
+            outcome.news.extend(ages);
             self.count(&batch.counts);
             if advance == Advance::Done {
                 return Ok(());
@@ -210,12 +227,19 @@ impl Poller {
     fn read_in_between(&mut self, live: Reading) -> BoxFuture<'_, Result<(), ReadError>> {
         Box::pin(async move {
             let started = Moment::now();
-            let tally = self.read(&live).await?;
+            let outcome = self.read(&live).await?;
             self.no_interlude_before = Some(Moment::now() + started.elapsed());
-            self.experience.note(&live, tally.n_pages, tally.n_events > 0);
-            self.show_done(&live, &tally);
+            self.learn(&live, &outcome);
             Ok(())
         })
+    }
+
+    fn learn(&mut self, reading: &Reading, outcome: &Outcome) {
+        self.experience.note(&self.ladder, reading, outcome);
+        if let Purpose::Tier { .. } = reading.purpose {
+            self.purse.note_news(reading.window.till, outcome.news.len() as u64);
+        }
+        self.show_done(reading, outcome);
     }
 
     fn compose(&self, page: &Page, window: Interval) -> Batch {
@@ -283,13 +307,16 @@ impl Poller {
             floor: self.progress.floor(),
             clocks: self.progress.clocks(),
             experience: &self.experience,
+            pace: &self.pace,
+            page_size: self.page_size,
             budget,
+            is_last: self.context.clock.is_frozen(),
             now,
         }
     }
 
     fn budget(&self) -> Budget {
-        budget(&self.client, self.points_share, &self.context.clock)
+        self.purse.budget(self.points_share, &self.context.clock)
     }
 
     fn account(&self) -> &AccountId {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Poller, Tally};
+use super::Poller;
 use crate::batch::Counts;
+use crate::domain::experience::Outcome;
 use crate::domain::pace::PointsWindow;
 use crate::domain::plan::{self, Purpose, Reading, Why};
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class};
-use crate::status::{State, Why as StatusWhy};
+use crate::status::{State, TierStatus, Why as StatusWhy};
 use crate::stream::calls;
 
 /// Failures of one request in a row after which they are told.
@@ -25,14 +26,23 @@ impl Poller {
         self.context.board.set(self.account(), state, StatusWhy::NOTHING);
     }
 
-    pub(super) fn show_done(&self, reading: &Reading, tally: &Tally) {
+    pub(super) fn show_done(&self, reading: &Reading, outcome: &Outcome) {
         self.show_reading();
         if let Purpose::Tier { .. } = reading.purpose {
             self.context.board.note_live_read(self.account(), calls::NAME, reading.window.till);
         }
-        if tally.n_events > 0 {
-            tracing::info!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, n_pages = tally.n_pages, n_events = tally.n_events, "published");
+        if !outcome.news.is_empty() {
+            tracing::info!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, n_pages = outcome.n_pages, n_events = outcome.news.len(), "published");
         }
+    }
+
+    pub(super) fn show_plan(&self) {
+        let tiers = self.ladder.tiers.iter().map(|tier| TierStatus {
+            age: humantime::format_duration(tier.age).to_string(),
+            promised_seconds: tier.every.as_secs(),
+            planned_seconds: self.pace.interval(tier).as_secs(),
+        });
+        self.context.board.note_plan(self.account(), calls::NAME, tiers.collect());
     }
 
     pub(super) fn show_wait(&self, until: Instant, why: Why) {

@@ -1,0 +1,148 @@
+//! What a ladder asks of the points, and how often its tiers are read with what they get.
+//!
+//! A tier that takes no more pages than the one below it, and is not promised more often, costs nothing: its reading
+//! takes the place of a smaller one's. It *rides*. All others are claims among which the points are divided ([`super::allotment`]).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::allotment::{self, Claim};
+use super::experience::Experience;
+use super::pace::Budget;
+use super::plan::{Ladder, Tier};
+use super::rhythm::Rhythm;
+use super::time::Instant;
+
+/// A riding tier is read so often that this much news is to be expected of each reading: it costs no points, but rows.
+const NEWS_PER_RIDE: f64 = 0.25;
+
+/// A piece of an even rate is always kept for the quiet hours, when the points do not suffice for the promises.
+const STEADY_PART: f64 = 0.5;
+
+/// One account's ladder with what its readings cost and find.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    steps: Vec<Step>,
+    adaptive: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    tier: Tier,
+    pages: u32,
+    news: f64,
+    rides: bool,
+}
+
+/// How often each tier of an account is read, by its age.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pace {
+    intervals: BTreeMap<Duration, Duration>,
+    /// Points per second that would keep all promises made with the credential.
+    promised: f64,
+}
+
+impl Demand {
+    pub fn of(ladder: &Ladder, experience: &Experience, page_size: u32) -> Self {
+        let mut steps: Vec<Step> = Vec::new();
+        for tier in &ladder.tiers {
+            let pages = experience.pages(tier, page_size);
+            let rides = steps.last().is_some_and(|below| pages <= below.pages && tier.every >= below.tier.every);
+            steps.push(Step { tier: *tier, pages, news: experience.news(tier), rides });
+        }
+        Self { steps, adaptive: ladder.adaptive }
+    }
+
+    /// Points of one reading of each tier, and whether it takes the place of a smaller one's.
+    pub fn readings(&self) -> impl Iterator<Item = (Tier, u32, bool)> {
+        self.steps.iter().map(|step| (step.tier, step.pages, step.rides))
+    }
+
+    fn claims(&self) -> impl Iterator<Item = Claim> {
+        self.steps.iter().enumerate().filter(|(_, step)| !step.rides).map(|(level, step)| Claim {
+            level,
+            points: f64::from(step.pages),
+            every: step.tier.every,
+            news: step.news,
+            adaptive: self.adaptive,
+        })
+    }
+
+    fn pace(&self, intervals: &mut impl Iterator<Item = Duration>, promised: f64) -> Pace {
+        let mut carrier = Duration::ZERO;
+        let mut paced = BTreeMap::new();
+        for step in &self.steps {
+            if step.rides {
+                paced.insert(step.tier.age, self.riding(step).max(carrier));
+            } else {
+                carrier = intervals.next().unwrap_or(step.tier.every);
+                paced.insert(step.tier.age, carrier);
+            }
+        }
+        Pace { intervals: paced, promised }
+    }
+
+    fn riding(&self, step: &Step) -> Duration {
+        let every = step.tier.every;
+        if !self.adaptive || step.news <= 0.0 {
+            return every;
+        }
+        let wanted = Duration::try_from_secs_f64(NEWS_PER_RIDE / step.news).unwrap_or(every);
+        wanted.clamp(allotment::shortest_interval(every), every)
+    }
+}
+
+impl Pace {
+    /// As promised: what is known of points does not limit it.
+    pub fn promised(ladder: &Ladder) -> Self {
+        let intervals = ladder.tiers.iter().map(|tier| (tier.age, tier.every)).collect();
+        Self { intervals, promised: 0.0 }
+    }
+
+    /// How often the tier is read.
+    pub fn interval(&self, tier: &Tier) -> Duration {
+        self.intervals.get(&tier.age).copied().unwrap_or(tier.every)
+    }
+
+    /// Points per second that would keep all promises made with the credential.
+    pub fn promised_points(&self) -> f64 {
+        self.promised
+    }
+
+    /// Tiers that are read less often than promised.
+    pub fn stretched<'p>(&'p self, ladder: &'p Ladder) -> impl Iterator<Item = (Tier, Duration)> + 'p {
+        // Less than a second more is a matter of rounding.
+        let is_late = |(tier, interval): &(Tier, Duration)| *interval > tier.every + Duration::from_secs(1);
+        ladder.tiers.iter().map(|tier| (*tier, self.interval(tier))).filter(is_late)
+    }
+}
+
+/// Divides what one credential may spend among the ladders that are read with it: a pace for each, in their order.
+pub fn share_out(demands: &[&Demand], budget: &Budget, rhythm: &Rhythm, now: Instant) -> Vec<Pace> {
+    let claims: Vec<Claim> = demands.iter().flat_map(|demand| demand.claims()).collect();
+    let promised = claims.iter().map(Claim::promised).sum();
+    let adaptive = demands.iter().any(|demand| demand.adaptive);
+    let rate = rate(budget, promised, adaptive.then_some(rhythm), now);
+    let mut intervals = allotment::intervals(&claims, rate).into_iter();
+    demands.iter().map(|demand| demand.pace(&mut intervals, promised)).collect()
+}
+
+/// Points per second that may be spent now; None when nothing is known of points.
+///
+/// Promises are paid for evenly, for they hold at any hour. What they leave, and half of what there is when they
+/// cannot be kept anyway, goes to the hours in which news come.
+fn rate(budget: &Budget, promised: f64, rhythm: Option<&Rhythm>, now: Instant) -> Option<f64> {
+    let in_a_minute = budget.sustained();
+    let Some((points, lasts)) = budget.scarcest(now) else {
+        // Of a limit by the minute alone nothing can be left over, so nothing is spent beyond the promises.
+        return in_a_minute.map(|sustained| sustained.min(promised.max(f64::MIN_POSITIVE)));
+    };
+    let even = points as f64 / lasts.as_secs_f64().max(1.0);
+    let steady = if promised <= even { promised } else { even * STEADY_PART };
+    let part = rhythm.map_or(1.0, |rhythm| rhythm.part_of(now, lasts));
+    let rate = steady + (even - steady) * part;
+    Some(in_a_minute.map_or(rate, |sustained| rate.min(sustained)))
+}
+
+#[cfg(test)]
+mod tests;

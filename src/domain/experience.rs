@@ -1,0 +1,209 @@
+//! What earlier readings of an account have taught: what a reading costs, and where news are found.
+//!
+//! Lost with the process, and soon learnt again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::plan::{LONGEST_WINDOW, Ladder, Purpose, Reading, Tier};
+use super::time::Instant;
+
+const SHORTEST_CHUNK: Duration = Duration::from_hours(1);
+const FIRST_CHUNK: Duration = Duration::from_hours(24);
+
+/// A chunk of back-fill aims at no more pages than this, so that a newer one can come between.
+const PAGES_PER_CHUNK: u32 = 4;
+
+/// News of the last hour say more than those of yesterday.
+const SHORTEST_MEMORY: Duration = Duration::from_hours(1);
+
+/// A tier is remembered for so many of its own intervals.
+const REMEMBERED_INTERVALS: u32 = 4;
+
+#[derive(Clone, Debug)]
+pub struct Experience {
+    /// Pages that the last reading of a tier took, by its age.
+    pages: BTreeMap<Duration, u32>,
+    /// What only this tier and none below it finds, by its age.
+    news: BTreeMap<Duration, News>,
+    /// Rows that start in a second, by the largest reading so far.
+    density: Option<Density>,
+    chunk: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct News {
+    per_second: f64,
+    as_of: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Density {
+    rows_per_second: f64,
+    window: Duration,
+}
+
+/// What a complete reading came to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub n_pages: u32,
+    pub n_rows: u64,
+    /// How long before the reading each call started of which there were news.
+    pub news: Vec<Duration>,
+}
+
+impl Default for Experience {
+    fn default() -> Self {
+        Self { pages: BTreeMap::new(), news: BTreeMap::new(), density: None, chunk: FIRST_CHUNK }
+    }
+}
+
+impl Experience {
+    /// What is to be expected of an account with so many calls a day.
+    pub fn expecting(calls_a_day: f64) -> Self {
+        let day = Duration::from_hours(24);
+        let density = Density { rows_per_second: calls_a_day / day.as_secs_f64(), window: day };
+        Self { density: Some(density), ..Self::default() }
+    }
+
+    /// Notes a complete reading.
+    pub fn note(&mut self, ladder: &Ladder, reading: &Reading, outcome: &Outcome) {
+        let window = reading.window.till.since(reading.window.from);
+        self.note_density(outcome.n_rows, window);
+        match reading.purpose {
+            Purpose::Tier { age } => {
+                self.pages.insert(age, outcome.n_pages);
+                self.note_news(ladder, age, reading.window.till, &outcome.news);
+            }
+            Purpose::Backfill => self.chunk = next_chunk(self.chunk, outcome.n_pages),
+        }
+    }
+
+    fn note_density(&mut self, n_rows: u64, window: Duration) {
+        let seconds = window.as_secs_f64();
+        if seconds > 0.0 && self.density.is_none_or(|known| known.window <= window) {
+            self.density = Some(Density { rows_per_second: n_rows as f64 / seconds, window });
+        }
+    }
+
+    /// Each piece of news counts for the smallest tier that would have found it.
+    fn note_news(&mut self, ladder: &Ladder, age: Duration, at: Instant, news: &[Duration]) {
+        let mut from = None;
+        for tier in ladder.tiers.iter().filter(|tier| tier.age <= age) {
+            let is_of_tier = |old: &&Duration| **old <= tier.age && from.is_none_or(|from| **old > from);
+            let found = news.iter().filter(is_of_tier).count();
+            self.note_rate(tier, at, found as f64);
+            from = Some(tier.age);
+        }
+    }
+
+    fn note_rate(&mut self, tier: &Tier, at: Instant, found: f64) {
+        let known = self.news.get(&tier.age).copied();
+        let passed = known.map_or(tier.every, |known| at.since(known.as_of)).as_secs_f64().max(1.0);
+        let memory = SHORTEST_MEMORY.max(tier.every * REMEMBERED_INTERVALS).as_secs_f64();
+        let weight = 1.0 - (-passed / memory).exp();
+        let before = known.map_or(0.0, |known| known.per_second);
+        let per_second = before + weight * (found / passed - before);
+        self.news.insert(tier.age, News { per_second, as_of: at });
+    }
+
+    /// News per second that only this tier finds.
+    pub fn news(&self, tier: &Tier) -> f64 {
+        self.news.get(&tier.age).map_or(0.0, |news| news.per_second)
+    }
+
+    /// Pages of a reading of this tier: as the last one took, or by the rows of other readings.
+    pub fn pages(&self, tier: &Tier, page_size: u32) -> u32 {
+        if let Some(pages) = self.pages.get(&tier.age) {
+            return (*pages).max(1);
+        }
+        let rows = self.density.map_or(0.0, |density| density.rows_per_second * tier.age.as_secs_f64());
+        // A float of this size is a whole number of pages, and `as` holds it within bounds.
+        ((rows / f64::from(page_size.max(1))).ceil() as u32).max(1)
+    }
+
+    /// How much of a gap to fill at once.
+    pub fn chunk(&self) -> Duration {
+        self.chunk
+    }
+}
+
+/// Chunks grow while they are nearly empty and shrink when they are full, so that a quiet year costs few points and
+/// a busy day does not keep newer calls waiting.
+fn next_chunk(chunk: Duration, n_pages: u32) -> Duration {
+    match n_pages {
+        0 | 1 => (chunk * 2).min(LONGEST_WINDOW),
+        pages if pages > PAGES_PER_CHUNK => (chunk / 2).max(SHORTEST_CHUNK),
+        _ => chunk,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::BackfillOrder;
+    use super::super::time::Interval;
+    use super::*;
+
+    const NOW: Instant = Instant::from_unix_seconds(1_772_400_000);
+    const LIVE: Tier = Tier { age: Duration::from_mins(15), every: Duration::from_secs(30) };
+    const OLD: Tier = Tier { age: Duration::from_hours(24), every: Duration::from_hours(1) };
+
+    fn ladder() -> Ladder {
+        Ladder { tiers: vec![LIVE, OLD], backfill: BackfillOrder::Newest, adaptive: true }
+    }
+
+    fn reading(tier: Tier, till: Instant) -> Reading {
+        let window = Interval::new(till - tier.age, till).unwrap();
+        Reading { window, purpose: Purpose::Tier { age: tier.age } }
+    }
+
+    fn outcome(n_rows: u64, news: &[Duration]) -> Outcome {
+        Outcome { n_pages: 1, n_rows, news: news.to_vec() }
+    }
+
+    #[test]
+    fn news_count_for_the_smallest_tier_that_would_have_found_them() {
+        let mut experience = Experience::default();
+        let news = [Duration::from_mins(1), Duration::from_mins(15), Duration::from_hours(3)];
+        experience.note(&ladder(), &reading(OLD, NOW), &outcome(10, &news));
+        let ratio = |tier: &Tier, found: f64| experience.news(tier) / (found / tier.every.as_secs_f64());
+        assert!(ratio(&LIVE, 2.0) > 0.0 && ratio(&LIVE, 2.0) <= 1.0);
+        assert!(ratio(&OLD, 1.0) > 0.0 && ratio(&OLD, 1.0) <= 1.0);
+    }
+
+    #[test]
+    fn the_rate_follows_what_is_found_and_is_forgotten_when_nothing_is() {
+        let mut experience = Experience::default();
+        let mut now = NOW;
+        let mut read = |n_readings: u32, news: &[Duration]| {
+            for _ in 0..n_readings {
+                now = now + LIVE.every;
+                experience.note(&ladder(), &reading(LIVE, now), &outcome(1, news));
+            }
+            experience.news(&LIVE)
+        };
+        let busy = read(600, &[Duration::ZERO]);
+        assert!((busy * 30.0 - 1.0).abs() < 0.05, "{busy}");
+        let quiet = read(600, &[]);
+        assert!(quiet < busy / 50.0, "{quiet}");
+    }
+
+    #[test]
+    fn pages_of_a_tier_never_read_are_guessed_from_the_rows_of_others() {
+        let mut experience = Experience::default();
+        assert_eq!(experience.pages(&OLD, 5000), 1);
+        experience.note(&ladder(), &reading(LIVE, NOW), &outcome(150, &[]));
+        assert_eq!(experience.pages(&OLD, 5000), 3, "14 400 rows a day");
+        experience.note(&ladder(), &reading(OLD, NOW), &Outcome { n_pages: 7, ..outcome(30_000, &[]) });
+        assert_eq!(experience.pages(&OLD, 5000), 7);
+    }
+
+    #[test]
+    fn chunks_grow_while_they_are_empty_and_shrink_when_they_are_full() {
+        assert_eq!(next_chunk(FIRST_CHUNK, 1), FIRST_CHUNK * 2);
+        assert_eq!(next_chunk(LONGEST_WINDOW, 0), LONGEST_WINDOW);
+        assert_eq!(next_chunk(FIRST_CHUNK, PAGES_PER_CHUNK), FIRST_CHUNK);
+        assert_eq!(next_chunk(FIRST_CHUNK, PAGES_PER_CHUNK + 1), FIRST_CHUNK / 2);
+        assert_eq!(next_chunk(SHORTEST_CHUNK, 100), SHORTEST_CHUNK);
+    }
+}

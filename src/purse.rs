@@ -1,0 +1,170 @@
+//! The points of one credential, shared by every account that is read with it.
+//!
+//! Two things are kept here. Who asks for how much: each account hands in what its ladder demands, and gets the pace
+//! at which its tiers are read, so that none is starved and quiet ones cost little. And what is on its way: an
+//! answer tells what is left only when it comes, so a request that is out counts as spent, and the share of others is
+//! never touched, however many accounts ask at once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::call::AccountId;
+use crate::domain::demand::{Demand, Pace, share_out};
+use crate::domain::pace::{Budget, Points, PointsWindow};
+use crate::domain::rhythm::Rhythm;
+use crate::domain::time::Instant;
+use crate::edge::data_api::{Client, WindowLimits};
+
+/// What was shared out holds for so long, or a thousand customers would do the sums for all of them a thousand times.
+const SHARED_OUT_FOR: Duration = Duration::from_secs(5);
+
+/// How soon to look again when it is only requests on their way that take the last points.
+const IN_A_MOMENT: Duration = Duration::from_secs(1);
+
+pub struct Purse {
+    client: Client,
+    /// Held by whoever waits for a point, so that points come in the order of asking.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    n_on_the_way: u64,
+    members: HashMap<AccountId, Member>,
+    rhythm: Rhythm,
+    shared_out_at: Option<Instant>,
+}
+
+struct Member {
+    demand: Demand,
+    share: f64,
+    pace: Pace,
+}
+
+/// A request that is on its way. Dropped when its answer has come, or is no longer waited for.
+#[must_use = "the point is counted as spent while this is held"]
+pub struct Spending<'p> {
+    purse: &'p Purse,
+}
+
+impl Drop for Spending<'_> {
+    fn drop(&mut self) {
+        self.purse.state().n_on_the_way -= 1;
+    }
+}
+
+impl Purse {
+    pub fn new(client: Client) -> Self {
+        Self { client, turn: tokio::sync::Mutex::default(), state: Mutex::default() }
+    }
+
+    /// What is left of the share, requests on their way counted as spent.
+    pub fn budget(&self, share: f64, clock: &Clock) -> Budget {
+        self.budget_with(self.state().n_on_the_way, share, clock)
+    }
+
+    fn budget_with(&self, n_on_the_way: u64, share: f64, clock: &Clock) -> Budget {
+        let Some(limits) = self.client.limits() else { return Budget::new(share, []) };
+        let (age, now_millis) = (limits.seen_at.elapsed(), clock.now_millis());
+        let points = |window: PointsWindow, seen: WindowLimits| {
+            // A counter that has started anew since says nothing about what is left.
+            let resets_at = whole_second_after(now_millis, seen.reset?.checked_sub(age)?);
+            let remaining = seen.remaining?.saturating_sub(n_on_the_way);
+            Some((window, Points { limit: seen.limit?, remaining, resets_at }))
+        };
+        let windows = [
+            points(PointsWindow::Minute, limits.minute),
+            points(PointsWindow::Hour, limits.hour),
+            points(PointsWindow::Day, limits.day),
+        ];
+        Budget::new(share, windows.into_iter().flatten())
+    }
+
+    /// How often the tiers of an account are read, seen together with all others.
+    pub fn pace(&self, account: &AccountId, demand: Demand, share: f64, clock: &Clock) -> Pace {
+        let mut state = self.state();
+        let is_new = state.members.insert(account.clone(), Member { demand, share, pace: Pace::default() });
+        if let (Some(before), Some(member)) = (is_new, state.members.get_mut(account)) {
+            member.pace = before.pace;
+        } else {
+            state.shared_out_at = None;
+        }
+        let now = clock.now();
+        let is_fresh = state.shared_out_at.is_some_and(|at| at <= now && now.since(at) < SHARED_OUT_FOR);
+        if !is_fresh || state.members.len() == 1 {
+            self.share_out(&mut state, clock);
+        }
+        state.members.get(account).map(|member| member.pace.clone()).unwrap_or_default()
+    }
+
+    fn share_out(&self, state: &mut State, clock: &Clock) {
+        let now = clock.now();
+        let largest_share = state.members.values().map(|member| member.share).fold(0.0, f64::max);
+        let budget = self.budget_with(state.n_on_the_way, largest_share, clock);
+        let demands: Vec<&Demand> = state.members.values().map(|member| &member.demand).collect();
+        let paces = share_out(&demands, &budget, &state.rhythm, now);
+        state.members.values_mut().zip(paces).for_each(|(member, pace)| member.pace = pace);
+        state.shared_out_at = Some(now);
+    }
+
+    /// Notes what a reading has found, and when.
+    pub fn note_news(&self, at: Instant, news: u64) {
+        self.state().rhythm.note(at, news);
+    }
+
+    /// The account is no longer read.
+    pub fn leave(&self, account: &AccountId) {
+        let mut state = self.state();
+        state.members.remove(account);
+        state.shared_out_at = None;
+    }
+
+    /// The right to wait for a point. Others wait behind.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Takes a point, or tells until when there is none and by which counter.
+    pub fn spend(&self, share: f64, clock: &Clock) -> Result<Spending<'_>, (Instant, PointsWindow)> {
+        let mut state = self.state();
+        match self.budget_with(state.n_on_the_way, share, clock).wait(clock.now()) {
+            None => {
+                state.n_on_the_way += 1;
+                Ok(Spending { purse: self })
+            }
+            Some((_, window)) if self.budget_with(0, share, clock).wait(clock.now()).is_none() => {
+                Err((clock.now() + IN_A_MOMENT, window))
+            }
+            Some(used_up) => Err(used_up),
+        }
+    }
+
+    /// A panic of another holder is that holder's failure; counters and paces stay usable.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Rounded up: a request in the second before the reset would be refused, and the reset waited for once more.
+fn whole_second_after(now_millis: i64, wait: Duration) -> Instant {
+    let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+    Instant::from_unix_seconds(now_millis.saturating_add(wait).saturating_add(999).div_euclid(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_within_a_second_is_waited_for_until_its_end() {
+        let after =
+            |now_millis, wait_millis| whole_second_after(now_millis, Duration::from_millis(wait_millis)).unix_seconds();
+        assert_eq!(after(10_000, 3_000), 13);
+        assert_eq!(after(10_900, 3_000), 14);
+        assert_eq!(after(10_900, 3_100), 14);
+        assert_eq!(after(10_000, 2_001), 13);
+    }
+}
