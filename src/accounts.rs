@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant as Moment};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant as Moment;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Customers};
@@ -69,7 +70,7 @@ pub fn spawn_all(
     for account in config.accounts.iter().filter(|account| account.enabled) {
         let bad =
             |error: BadUrl| ServiceError::BadAccount { account: account.id.to_string(), reason: error.to_string() };
-        let subject = Subject::of(config, account, http, observer.clone()).map_err(bad)?;
+        let subject = Subject::of(config, account, http, observer.clone(), &context.clock).map_err(bad)?;
         let context = context.clone();
         match account.customers {
             Customers::None => running.spawn(serve(context, subject)),

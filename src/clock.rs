@@ -1,6 +1,8 @@
 //! The clock of the service: the only place that asks the machine for the time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant as Moment;
 
 use crate::domain::time::Instant;
 
@@ -8,17 +10,31 @@ use crate::domain::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     frozen: Option<Instant>,
+    rehearsed: Option<Rehearsed>,
+}
+
+/// A time of its own that goes on with tokio's clock: what this one shows, and what that one showed then.
+#[derive(Clone, Copy, Debug)]
+struct Rehearsed {
+    shown_millis: i64,
+    taken: Moment,
 }
 
 impl Clock {
     /// Plans are made for the moment of planning.
     pub const fn running() -> Self {
-        Self { frozen: None }
+        Self { frozen: None, rehearsed: None }
     }
 
     /// Plans are made for this moment: what is due later is left alone.
     pub fn frozen_now() -> Self {
-        Self { frozen: Some(Self::running().now()) }
+        Self { frozen: Some(Self::running().now()), rehearsed: None }
+    }
+
+    /// Shows `start` now and goes on as tokio's clock does, which can be paused: for rehearsals.
+    pub fn rehearsed_from(start: Instant) -> Self {
+        let rehearsed = Rehearsed { shown_millis: start.unix_seconds() * 1000, taken: Moment::now() };
+        Self { frozen: None, rehearsed: Some(rehearsed) }
     }
 
     pub const fn is_frozen(&self) -> bool {
@@ -35,7 +51,33 @@ impl Clock {
 
     /// Milliseconds of Unix time.
     pub fn now_millis(&self) -> i64 {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+        match self.rehearsed {
+            Some(rehearsed) => rehearsed.shown_millis.saturating_add(millis(rehearsed.taken.elapsed())),
+            None => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        }
+    }
+
+    /// The same as the standard library tells it.
+    pub fn system_time(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.now_millis().unsigned_abs())
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rehearsed_clock_goes_on_with_the_clock_of_the_runtime() {
+        let clock = Clock::rehearsed_from(Instant::from_unix_seconds(1_772_400_000));
+
+        tokio::time::sleep(Duration::from_millis(60 * 86_400_000 + 250)).await;
+
+        assert_eq!(clock.now_millis(), 1_772_400_000_250 + 60 * 86_400_000);
+        assert_eq!(clock.system_time(), UNIX_EPOCH + Duration::from_millis(1_777_584_000_250));
     }
 }

@@ -141,14 +141,24 @@ impl SchemaProblem {
 
 /// Which schema has which id: asked once a topic, not once an event.
 pub struct SchemaBook {
-    registry: SchemaRegistry,
-    auto_register: bool,
+    ids: SchemaIds,
     encoders: Mutex<HashMap<String, Arc<Encoder>>>,
 }
 
+/// Where the ids of schemas come from.
+enum SchemaIds {
+    Registry { registry: SchemaRegistry, auto_register: bool },
+    Fixed(u32),
+}
+
 impl SchemaBook {
-    pub fn new(registry: SchemaRegistry, auto_register: bool) -> Self {
-        Self { registry, auto_register, encoders: Mutex::default() }
+    pub fn of_registry(registry: SchemaRegistry, auto_register: bool) -> Self {
+        Self { ids: SchemaIds::Registry { registry, auto_register }, encoders: Mutex::default() }
+    }
+
+    /// Every subject has this id: for rehearsals, where there is no registry.
+    pub fn with_fixed_id(id: u32) -> Self {
+        Self { ids: SchemaIds::Fixed(id), encoders: Mutex::default() }
     }
 
     /// The encoder of events for a topic (TopicNameStrategy: its subject is `<topic>-value`).
@@ -165,10 +175,14 @@ impl SchemaBook {
     }
 
     async fn schema_id(&self, subject: String) -> Result<u32, SchemaProblem> {
-        if self.auto_register {
-            return Ok(self.registry.register(&subject, calls::SCHEMA).await?);
+        let (registry, auto_register) = match &self.ids {
+            SchemaIds::Fixed(id) => return Ok(*id),
+            SchemaIds::Registry { registry, auto_register } => (registry, auto_register),
+        };
+        if *auto_register {
+            return Ok(registry.register(&subject, calls::SCHEMA).await?);
         }
-        match self.registry.find(&subject, calls::SCHEMA).await? {
+        match registry.find(&subject, calls::SCHEMA).await? {
             Some(id) => Ok(id),
             None => Err(SchemaProblem::NotRegistered { subject }),
         }

@@ -70,6 +70,7 @@ pub mod metrics;
 pub mod status;
 
 pub mod demo;
+pub mod rehearsal;
 pub mod simulator;
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant as Moment;
 
 use jiff::tz::TimeZone;
+use tokio::time::Instant as Moment;
 
 use crate::batch::{Composer, Target};
+use crate::clock::Clock;
 use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate};
 use crate::context::{Context, SchemaProblem};
 use crate::domain::call::AccountId;
@@ -98,8 +99,14 @@ impl OpenError {
 
 impl Subject {
     /// The account as configured: itself, or the agency whose customers are to be found.
-    pub fn of(config: &Config, account: &Account, http: &Http, observer: Observer) -> Result<Self, BadUrl> {
-        let client = wiring::data_api(account, http, observer)?;
+    pub fn of(
+        config: &Config,
+        account: &Account,
+        http: &Http,
+        observer: Observer,
+        clock: &Clock,
+    ) -> Result<Self, BadUrl> {
+        let client = wiring::data_api(account, http, observer, clock)?;
         Ok(Self {
             account: Arc::new(account.clone()),
             id: account.id.clone(),

@@ -26,7 +26,7 @@ use crate::edge::registry::RegistryError;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
 use crate::status::StatusBoard;
-use crate::store::Store;
+use crate::store::{StateSource, Store};
 use crate::wiring;
 
 /// A stop takes no longer, whatever hangs. Shorter than any usual grace period.
@@ -144,7 +144,7 @@ async fn build(
         topic: config.kafka.state_topic.as_str().into(),
         partitions: config.kafka.state_partitions,
     };
-    let store = persist(&kafka, RestoreError::is_retryable, || Store::open(topic.clone())).await?;
+    let store = persist(&kafka, RestoreError::is_retryable, || Store::open(StateSource::Topic(topic.clone()))).await?;
     let memory_kib = u32::try_from(config.limits.memory / 1024).unwrap_or(u32::MAX).max(1);
     Ok(Context {
         publisher,
@@ -152,7 +152,7 @@ async fn build(
         store: Arc::new(store),
         place: StatePlace { topic: topic.topic, partitions: topic.partitions },
         topics: Arc::new(TopicBook::new(connection, plan, known)),
-        schemas: Arc::new(SchemaBook::new(registry, config.schema_registry.auto_register)),
+        schemas: Arc::new(SchemaBook::of_registry(registry, config.schema_registry.auto_register)),
         board,
         metrics,
         memory: Arc::new(Semaphore::new(memory_kib as usize)),

@@ -125,6 +125,7 @@ pub struct TierStatus {
 #[derive(Clone, Default)]
 pub struct StatusBoard {
     accounts: Arc<Mutex<BTreeMap<AccountId, Entry>>>,
+    clock: Clock,
 }
 
 struct Entry {
@@ -143,10 +144,15 @@ struct Reading {
 }
 
 impl StatusBoard {
+    /// An empty board that goes by this clock; by default it is the machine's.
+    pub fn with_clock(clock: Clock) -> Self {
+        Self { accounts: Arc::default(), clock }
+    }
+
     /// Puts an account on the board as starting; one that was there begins anew.
     pub fn register(&self, account: &AccountId, service: Service) {
         let entry =
-            Entry { service, state: State::Starting, since: now(), why: Why::NOTHING, streams: BTreeMap::new() };
+            Entry { service, state: State::Starting, since: self.clock.now(), why: Why::NOTHING, streams: BTreeMap::new() };
         self.lock().insert(account.clone(), entry);
     }
 
@@ -158,7 +164,7 @@ impl StatusBoard {
     ///
     /// An account that is not on the board is left off it: its task may end a moment after it was removed.
     pub fn set(&self, account: &AccountId, state: State, why: Why) -> bool {
-        self.set_at(account, state, why, now())
+        self.set_at(account, state, why, self.clock.now())
     }
 
     /// Notes how far a stream has been read without a gap at its new end.
@@ -245,10 +251,6 @@ impl Reading {
             tiers: self.tiers.clone(),
         }
     }
-}
-
-fn now() -> Instant {
-    Clock::running().now()
 }
 
 /// A new reason is worth a line only while a person has to act on it: the reason of a limit names a new time each time.

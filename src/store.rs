@@ -4,19 +4,41 @@
 //! is read again: once for all accounts that were in it, not once for each.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::domain::call::AccountId;
-use crate::edge::kafka::{RestoreError, RestoreProgress, StateTopic};
+use crate::edge::kafka::{MemoryLog, RestoreError, RestoreProgress, StateTopic};
 use crate::state::{StateKey, StatePart, Stored};
 
 /// A state topic of a million calls is read in seconds; this bounds a broker that hangs.
 const RESTORE_WITHIN: Duration = Duration::from_mins(5);
 
+/// Where the state is kept.
+#[derive(Clone)]
+pub enum StateSource {
+    Topic(StateTopic),
+    /// The log that a rehearsal publishes to.
+    Memory(MemoryLog),
+}
+
+impl StateSource {
+    /// The latest value of each key.
+    async fn restore(&self) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+        let report = |progress: RestoreProgress| {
+            tracing::info!(records = progress.records, offset = progress.offset, total = progress.total, "restoring state");
+        };
+        match self {
+            Self::Topic(topic) => topic.restore(&topic.all_partitions(), RESTORE_WITHIN, report).await,
+            Self::Memory(log) => Ok(log.state()),
+        }
+    }
+}
+
 pub struct Store {
-    topic: StateTopic,
+    source: StateSource,
     content: Mutex<Content>,
 }
 
@@ -28,18 +50,18 @@ struct Content {
 }
 
 impl Content {
-    async fn read_again(&mut self, topic: &StateTopic) -> Result<(), RestoreError> {
-        (self.read_at, self.accounts) = read(topic).await?;
+    async fn read_again(&mut self, source: &StateSource) -> Result<(), RestoreError> {
+        (self.read_at, self.accounts) = read(source).await?;
         Ok(())
     }
 }
 
 impl Store {
     /// Reads the whole topic.
-    pub async fn open(topic: StateTopic) -> Result<Self, RestoreError> {
-        let (read_at, accounts) = read(&topic).await?;
+    pub async fn open(source: StateSource) -> Result<Self, RestoreError> {
+        let (read_at, accounts) = read(&source).await?;
         let content = Content { read_at, accounts, handed_out: HashSet::new() };
-        Ok(Self { topic, content: Mutex::new(content) })
+        Ok(Self { source, content: Mutex::new(content) })
     }
 
     /// What is stored of an account's stream. `lost_at` is when progress in memory was lost: older content is read
@@ -57,7 +79,7 @@ impl Store {
             None => content.handed_out.contains(&key),
         };
         if is_stale {
-            content.read_again(&self.topic).await?;
+            content.read_again(&self.source).await?;
         }
         content.handed_out.insert(key.clone());
         Ok(content.accounts.remove(&key).unwrap_or_default())
@@ -66,12 +88,9 @@ impl Store {
 
 type Accounts = HashMap<(AccountId, String), Stored>;
 
-async fn read(topic: &StateTopic) -> Result<(Instant, Accounts), RestoreError> {
+async fn read(source: &StateSource) -> Result<(Instant, Accounts), RestoreError> {
     let read_at = Instant::now();
-    let report = |progress: RestoreProgress| {
-        tracing::info!(records = progress.records, offset = progress.offset, total = progress.total, "restoring state");
-    };
-    let records = topic.restore(&topic.all_partitions(), RESTORE_WITHIN, report).await?;
+    let records = source.restore().await?;
     let mut accounts = Accounts::new();
     for (key, value) in records {
         let Some(key) = StateKey::parse(&key) else { continue };

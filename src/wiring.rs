@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::config::{self, Account, Config, Secret, kafka_properties};
 use crate::domain::call::AccountId;
 use crate::edge::data_api::{self, BadUrl, Client, Http, HttpSettings, HttpSetupError, SecretSource, SecretString};
@@ -12,28 +13,39 @@ use crate::edge::registry::{Credentials as RegistryCredentials, RegistryError, S
 
 /// The client of the Data API that all credentials share.
 pub fn http(config: &Config) -> Result<Http, HttpSetupError> {
+    Http::new(&http_settings(config))
+}
+
+pub fn http_settings(config: &Config) -> HttpSettings {
     let proxy = match &config.http.proxy {
         config::Proxy::Auto => data_api::Proxy::Auto,
         config::Proxy::None => data_api::Proxy::None,
         config::Proxy::Url(url) => data_api::Proxy::Url(url.expose().to_owned()),
     };
-    Http::new(&HttpSettings {
+    HttpSettings {
         timeout: config.http.timeout,
         ca_file: config.http.ca_file.clone(),
         proxy,
         max_response_bytes: config.limits.memory,
-    })
+    }
 }
 
 /// The client of one credential.
-pub fn data_api(account: &Account, http: &Http, observer: data_api::Observer) -> Result<Client, BadUrl> {
+pub fn data_api(
+    account: &Account,
+    http: &Http,
+    observer: data_api::Observer,
+    clock: &Clock,
+) -> Result<Client, BadUrl> {
     let credentials = match &account.credentials {
         config::Credentials::Login { login, password } => {
             data_api::Credentials::Login { login: login.clone(), password: source(password) }
         }
         config::Credentials::ApiKey(key) => data_api::Credentials::ApiKey(source(key)),
     };
-    Client::new(http.clone(), &account.base_url, credentials, observer, data_api::system_clock())
+    let clock = clock.clone();
+    let now: data_api::Clock = Arc::new(move || clock.system_time());
+    Client::new(http.clone(), &account.base_url, credentials, observer, now)
 }
 
 fn source(secret: &Secret) -> SecretSource {

@@ -12,6 +12,7 @@ use std::io;
 
 use tokio::task::JoinHandle;
 
+use crate::clock::Clock;
 use crate::config::{Account, Config};
 use crate::edge::data_api::Http;
 use crate::opening::Subject;
@@ -88,7 +89,7 @@ fn look_at(config: &Config, account: &Account, http: &Http) -> Looking {
         let skipped = Finding::skipped(account.id.as_str(), "not looked at, as it has `enabled: false`");
         return Looking::Done(account::Seen::of(skipped));
     }
-    match Subject::of(config, account, http, std::sync::Arc::new(|_| {})) {
+    match Subject::of(config, account, http, std::sync::Arc::new(|_| {}), &Clock::running()) {
         Ok(subject) => Looking::Running(tokio::spawn(account::look(subject))),
         Err(error) => {
             let bad = Finding::bad(account.id.as_str(), error.to_string(), "correct `service` of the account");

@@ -72,17 +72,17 @@ impl Api {
     /// Answers the body of a request.
     pub fn answer(&self, brand: Brand<'_>, body: &[u8], peer: IpAddr) -> Answer {
         let number = 1 + self.n_requests.fetch_add(1, Ordering::Relaxed);
+        let now = self.clock.now();
         let request = match Request::parse(body) {
             Ok(request) => request,
             Err((id, error)) => {
-                let record = RequestRecord::new(number, None, "", &Map::new());
+                let record = RequestRecord::new(number, now, None, "", &Map::new());
                 return self.refuse(record, &id, &error, None, Mishap::default());
             }
         };
-        let now = self.clock.now();
         let account = self.account_of(brand, &request, now);
         let name = account.map(|account| account.name.as_str());
-        let mut record = RequestRecord::new(number, name, &request.method, &request.params);
+        let mut record = RequestRecord::new(number, now, name, &request.method, &request.params);
         let mishap = lock(&self.faults).draw(name, &request.method);
         match &mishap.fault {
             None | Some(Fault::Truncate | Fault::Drip { .. }) => {}

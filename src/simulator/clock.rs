@@ -1,17 +1,19 @@
 //! The simulator's clock: real time, or a time of its own that can start elsewhere, run faster, stand still or jump.
 //!
 //! Everything in the simulator that depends on time (which calls exist, sessions, points) asks this clock, so a
-//! scenario with a fixed clock answers the same request with the same bytes.
+//! scenario with a fixed clock answers the same request with the same bytes. It goes on with tokio's clock, which can be
+//! paused.
 
-use std::{sync::Mutex, time::Instant};
+use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 pub struct Clock {
     reading: Mutex<Reading>,
 }
 
-/// The clock showed `shown` when the computer's steady clock was at `taken`.
+/// The clock showed `shown` when tokio's steady clock was at `taken`.
 struct Reading {
     shown: Timestamp,
     taken: Instant,
@@ -47,8 +49,13 @@ impl Clock {
 
 impl Reading {
     fn now(&self) -> Timestamp {
-        let elapsed = self.taken.elapsed().as_secs_f64() * self.speed;
-        let elapsed = SignedDuration::try_from_secs_f64(elapsed).unwrap_or_default();
+        let elapsed = self.taken.elapsed();
+        let elapsed = match self.speed {
+            // To the nanosecond: whoever keeps the same time shows the same second.
+            1.0 => SignedDuration::try_from(elapsed),
+            speed => SignedDuration::try_from_secs_f64(elapsed.as_secs_f64() * speed),
+        };
+        let elapsed = elapsed.unwrap_or_default();
         self.shown.checked_add(elapsed).unwrap_or(self.shown)
     }
 }

@@ -7,18 +7,18 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::{
-    Simulator,
+    SimulatedApi,
     account::{Account, networks},
     api::Api,
     faults::FaultRule,
     generate,
     journal::{Counts, RequestRecord},
     lock,
-    points::Points,
+    points::PointsUsed,
     row::{What, call_column, local_text},
     scenario::{KeyState, Limits},
     spec, truth,
-    world::{TruthCall, World},
+    world::{Timeline, TruthCall, World},
 };
 
 /// A name or id that the simulator does not have.
@@ -55,7 +55,7 @@ impl Api {
 }
 
 /// Asking.
-impl Simulator {
+impl SimulatedApi {
     /// Every call of the account that exists now. `account` may be `agency.USER_ID`; an unknown one has no calls.
     pub fn truth(&self, account: &str) -> Vec<TruthCall> {
         truth::calls(&self.api, account).unwrap_or_default()
@@ -84,6 +84,28 @@ impl Simulator {
         worlds.into_iter().filter_map(|world| lock(world).settles_at()).max()
     }
 
+    /// The calls with these ids, as [`SimulatedApi::truth`] has them: no other row is written for that.
+    pub fn truth_of(&self, account: &str, ids: &BTreeSet<i64>) -> Vec<TruthCall> {
+        truth::calls_with(&self.api, account, |id| ids.contains(&id)).unwrap_or_default()
+    }
+
+    /// When the report first had each call, and when its row changed; planned changes included.
+    pub fn timelines(&self, account: &str) -> Vec<Timeline> {
+        let worlds = self.api.worlds_named(account).unwrap_or_default();
+        worlds.into_iter().flat_map(|world| lock(world).timelines()).collect()
+    }
+
+    /// How many points of the account requests have taken so far.
+    pub fn points_used(&self, account: &str) -> Done<PointsUsed> {
+        let now = self.now();
+        Ok(lock(&self.api.account_named(account)?.state).points.used(now))
+    }
+
+    /// The requests since they were taken last, as long as there are not more than 100 000.
+    pub fn take_requests(&self) -> Vec<RequestRecord> {
+        lock(&self.api.journal).take_requests()
+    }
+
     /// The requests so far (the last 100 000).
     pub fn requests(&self) -> Vec<RequestRecord> {
         lock(&self.api.journal).requests()
@@ -103,7 +125,7 @@ impl Simulator {
 }
 
 /// Calls.
-impl Simulator {
+impl SimulatedApi {
     /// Adds a call given column by column and says its id. Without `id` it gets the next one, without `start_time` it
     /// starts now, without `finish_time` it lasts a minute, with `null` there it goes on.
     pub fn add_call(&self, account: &str, row: Value) -> Done<i64> {
@@ -205,7 +227,7 @@ fn change(world: &mut World, call: i64, now: Timestamp, what: What) -> Done {
 }
 
 /// Access, points, faults and time.
-impl Simulator {
+impl SimulatedApi {
     /// Ends the account's sessions as if their hour was over; says how many were open.
     pub fn end_sessions(&self, account: &str) -> Done<usize> {
         let now = self.now();
@@ -225,7 +247,15 @@ impl Simulator {
         let now = self.now();
         let account = self.api.account_named(account)?;
         let mut state = lock(&account.state);
-        state.points = Points::new(limits, &state.zone, now);
+        let zone = state.zone.clone();
+        state.points.set(limits, &zone, now);
+        Ok(())
+    }
+
+    /// Somebody else with the same credential takes so many points, or what is left of them.
+    pub fn spend_elsewhere(&self, account: &str, points: u32) -> Done {
+        let now = self.now();
+        lock(&self.api.account_named(account)?.state).points.spend_elsewhere(points, now);
         Ok(())
     }
 

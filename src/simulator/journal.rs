@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -13,6 +14,8 @@ const REMEMBERED: usize = 100_000;
 pub struct RequestRecord {
     /// From 1, in the order of arrival.
     pub number: u64,
+    /// When it came, in milliseconds of Unix time by the simulator's clock.
+    pub at_millis: i64,
     /// The account's name in the scenario (of an agency: the agency's); `None`: nobody's token.
     pub account: Option<String>,
     /// Empty when the envelope could not be read.
@@ -46,11 +49,18 @@ pub enum Outcome {
 }
 
 impl RequestRecord {
-    pub fn new(number: u64, account: Option<&str>, method: &str, params: &Map<String, Value>) -> RequestRecord {
+    pub fn new(
+        number: u64,
+        now: Timestamp,
+        account: Option<&str>,
+        method: &str,
+        params: &Map<String, Value>,
+    ) -> RequestRecord {
         let text = |name: &str| params.get(name).and_then(Value::as_str).map(str::to_owned);
         let number_of = |name: &str| params.get(name).and_then(Value::as_u64);
         RequestRecord {
             number,
+            at_millis: now.as_millisecond(),
             account: account.map(str::to_owned),
             method: method.to_owned(),
             user_id: params.get("user_id").and_then(Value::as_i64),
@@ -108,6 +118,11 @@ impl Journal {
 
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.requests.iter().cloned().collect()
+    }
+
+    /// Hands the requests out and forgets them one by one.
+    pub fn take_requests(&mut self) -> Vec<RequestRecord> {
+        std::mem::take(&mut self.requests).into()
     }
 
     pub fn counts(&self, account: &str, method: &str) -> Counts {

@@ -24,6 +24,7 @@ mod error;
 mod faults;
 mod filter;
 mod generate;
+mod in_process;
 mod journal;
 mod page;
 mod points;
@@ -41,6 +42,7 @@ mod yaml;
 use std::{
     io,
     net::SocketAddr,
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -52,19 +54,28 @@ pub use self::{
     calls_scenario::{BadRow, BadRows, CallsScenario, LongCalls, RatingHabits, SaleHabits, TagHabits, VanishHabits},
     control::UnknownName,
     faults::{Fault, FaultRule},
+    in_process::Reply,
     journal::{Counts, Outcome, RequestRecord},
     scenario::{
         AccountScenario, AgencyAccount, Bound, Bounds, ClockScenario, CustomerScenario, Delay, EndedSession, Hidden,
         Key, KeyState, Limits, LimitsShape, MaxWindow, MetaData, Scenario, Tables, Ties, Unsorted, UserScenario,
         Variants,
     },
-    world::TruthCall,
+    points::PointsUsed,
+    world::{Timeline, TruthCall},
     yaml::ScenarioError,
 };
 
-/// A running simulator. Dropping it stops the server and closes its connections.
-pub struct Simulator {
+/// The imitated API without a network: requests are answered in this process, and a test may ask and change what it
+/// likes. Clones share one.
+#[derive(Clone)]
+pub struct SimulatedApi {
     api: Arc<Api>,
+}
+
+/// The imitated API behind an HTTP server. Dropping it stops the server and closes its connections.
+pub struct Simulator {
+    simulated: SimulatedApi,
     addr: SocketAddr,
     tls: bool,
     server: JoinHandle<()>,
@@ -82,14 +93,14 @@ impl Simulator {
     }
 
     async fn listen(scenario: Scenario, listen: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Simulator> {
-        yaml::check(&scenario).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let simulated =
+            SimulatedApi::new(scenario).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
-        let api = Arc::new(Api::new(scenario));
         Ok(Simulator {
             tls: tls.is_some(),
-            server: tokio::spawn(server::accept(listener, tls, api.clone())),
-            api,
+            server: tokio::spawn(server::accept(listener, tls, simulated.api.clone())),
+            simulated,
             addr,
         })
     }
@@ -105,6 +116,15 @@ impl Simulator {
             "default" => format!("{scheme}://{}/v2.0", self.addr),
             brand => format!("{scheme}://{}/{brand}/v2.0", self.addr),
         }
+    }
+}
+
+/// Whatever can be done to the API can be done to the one behind the server.
+impl Deref for Simulator {
+    type Target = SimulatedApi;
+
+    fn deref(&self) -> &SimulatedApi {
+        &self.simulated
     }
 }
 

@@ -15,12 +15,25 @@ pub struct Points {
     minute: Counter,
     day: Counter,
     zone: TimeZone,
+    used: PointsUsed,
+    /// By requests, in the minute and the day that run.
+    used_in_minute: u32,
+    used_in_day: u32,
 }
 
 struct Counter {
     limit: u32,
     remaining: u32,
     resets_at: Option<Timestamp>,
+}
+
+/// The points that requests took, without what was spent elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PointsUsed {
+    /// In each counter of a day, from the first on; the last one may still run.
+    pub by_day: Vec<u32>,
+    /// In the counter of a minute in which it was most.
+    pub most_in_a_minute: u32,
 }
 
 impl Points {
@@ -35,7 +48,17 @@ impl Points {
             minute: counter(limits.minute, limits.minute_remaining, limits.minute_reset),
             day: counter(limits.day, limits.day_remaining, limits.day_reset),
             zone: zone.clone(),
+            used: PointsUsed::default(),
+            used_in_minute: 0,
+            used_in_day: 0,
         }
+    }
+
+    /// Other limits from now on; what was used before is remembered.
+    pub fn set(&mut self, limits: &Limits, zone: &TimeZone, now: Timestamp) {
+        self.close_minute();
+        self.close_day();
+        *self = Points { used: std::mem::take(&mut self.used), ..Points::new(limits, zone, now) };
     }
 
     /// Refuses a request for which there is no point.
@@ -54,6 +77,34 @@ impl Points {
     pub fn charge(&mut self) {
         self.minute.remaining = self.minute.remaining.saturating_sub(1);
         self.day.remaining = self.day.remaining.saturating_sub(1);
+        self.used_in_minute += 1;
+        self.used_in_day += 1;
+    }
+
+    /// Takes points that no request of this simulator has paid for, as many as there are.
+    pub fn spend_elsewhere(&mut self, points: u32, now: Timestamp) {
+        self.reset_what_is_over(now);
+        let points = points.min(self.minute.remaining).min(self.day.remaining);
+        self.minute.remaining -= points;
+        self.day.remaining -= points;
+    }
+
+    /// What was used until now.
+    pub fn used(&mut self, now: Timestamp) -> PointsUsed {
+        self.reset_what_is_over(now);
+        let mut used = self.used.clone();
+        used.by_day.push(self.used_in_day);
+        used.most_in_a_minute = used.most_in_a_minute.max(self.used_in_minute);
+        used
+    }
+
+    fn close_minute(&mut self) {
+        let used = std::mem::take(&mut self.used_in_minute);
+        self.used.most_in_a_minute = self.used.most_in_a_minute.max(used);
+    }
+
+    fn close_day(&mut self) {
+        self.used.by_day.push(std::mem::take(&mut self.used_in_day));
     }
 
     /// `limits` of the metadata; `None`: the metadata has no such key.
@@ -72,6 +123,12 @@ impl Points {
     }
 
     fn reset_what_is_over(&mut self, now: Timestamp) {
+        if self.minute.is_over(now) {
+            self.close_minute();
+        }
+        if self.day.is_over(now) {
+            self.close_day();
+        }
         let midnight = || {
             let tomorrow = self.zone.to_datetime(now).date().tomorrow().ok()?;
             Some(tomorrow.to_zoned(self.zone.clone()).ok()?.timestamp())
@@ -82,6 +139,10 @@ impl Points {
 }
 
 impl Counter {
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.resets_at.is_some_and(|at| at <= now)
+    }
+
     fn reset_when_over(&mut self, now: Timestamp, next: impl FnOnce() -> Timestamp) {
         match self.resets_at {
             Some(at) if at > now => {}

@@ -37,6 +37,10 @@ const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// Compressing smaller answers is not worth the work.
 const GZIP_FROM_BYTES: usize = 16 << 10;
 
+/// Bodies that are no answers of the API.
+pub const NOT_JSON: &str = "<html><body>Service is being updated</body></html>\n";
+pub const NOT_WELL: &str = "the server is not well\n";
+
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Accepts connections until it is dropped; its connections end with it.
@@ -146,7 +150,7 @@ async fn respond(
 }
 
 /// The brand in `/BRAND/v2.0`; `Some(None)` for `/v2.0`, which leads to all accounts.
-fn brand(path: &str) -> Option<Option<&str>> {
+pub fn brand(path: &str) -> Option<Option<&str>> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let brand = path.strip_suffix("/v2.0")?;
     match brand.strip_prefix('/') {
@@ -167,7 +171,7 @@ async fn with_mishap(answer: Answer, gzip: bool, reset: &Notify) -> Response<Bod
         Some(Fault::Truncate) => truncated(answer.text),
         Some(Fault::Drip { bytes_per_second }) => dripping(answer.text, bytes_per_second),
         Some(Fault::NotJson) => {
-            let mut response = plain(StatusCode::OK, "<html><body>Service is being updated</body></html>\n");
+            let mut response = plain(StatusCode::OK, NOT_JSON);
             let html = HeaderValue::from_static("text/html; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, html);
             response
@@ -175,7 +179,7 @@ async fn with_mishap(answer: Answer, gzip: bool, reset: &Notify) -> Response<Bod
         Some(Fault::Http { status, json, retry_after }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let mut response =
-                if json { json_response(answer.text) } else { plain(status, "the server is not well\n") };
+                if json { json_response(answer.text) } else { plain(status, NOT_WELL) };
             *response.status_mut() = status;
             if let Some(seconds) = retry_after {
                 response.headers_mut().insert(RETRY_AFTER, seconds.into());

@@ -9,13 +9,18 @@ use super::{api::Api, lock, world::TruthCall};
 /// Every call of an account that exists now. `account` may be a customer's name, `agency.USER_ID`, or an agency's, which
 /// means all its customers.
 pub fn calls(api: &Api, account: &str) -> Option<Vec<TruthCall>> {
+    calls_with(api, account, |_| true)
+}
+
+/// Those of them whose id is wanted.
+pub fn calls_with(api: &Api, account: &str, is_wanted: impl Fn(i64) -> bool) -> Option<Vec<TruthCall>> {
     let now = api.clock.now();
     let worlds = api.worlds_named(account)?;
     let mut calls = Vec::new();
     for world in worlds {
         let mut world = lock(world);
         world.go_on(now);
-        calls.extend(world.truth(now));
+        calls.extend(world.truth(now, &is_wanted));
     }
     Some(calls)
 }

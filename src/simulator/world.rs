@@ -44,6 +44,18 @@ pub struct WorldPlan<'a> {
     pub seed: u64,
 }
 
+/// When a call came into the report, and when its row changed there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeline {
+    pub id: i64,
+    pub start: Timestamp,
+    /// `None`: it goes on without an end in sight.
+    pub shown_at: Option<Timestamp>,
+    /// In order of time; what happened before it was shown is not among them, nor that it vanished.
+    pub changed_at: Vec<Timestamp>,
+    pub vanishes_at: Option<Timestamp>,
+}
+
 /// One call that exists, with its row as it is now.
 #[derive(Debug, Clone, Serialize)]
 pub struct TruthCall {
@@ -131,15 +143,19 @@ impl World {
         })
     }
 
-    /// Every call that exists, in the order of their start.
-    pub fn truth(&self, now: Timestamp) -> Vec<TruthCall> {
-        let existing = self.calls.iter().filter(|call| call.exists(now));
+    /// Every call that exists and is wanted, in the order of their start.
+    pub fn truth(&self, now: Timestamp, is_wanted: impl Fn(i64) -> bool) -> Vec<TruthCall> {
+        let existing = self.calls.iter().filter(|call| is_wanted(call.id) && call.exists(now));
         existing.map(|call| self.truth_of(call, now)).collect()
     }
 
     /// The calls that an ordinary request would get. No row is written for that, so it costs little.
     pub fn visible_ids(&self, now: Timestamp) -> impl Iterator<Item = i64> {
         self.calls.iter().filter(move |call| call.is_visible(now)).map(|call| call.id)
+    }
+
+    pub fn timelines(&self) -> Vec<Timeline> {
+        self.calls.iter().map(timeline).collect()
     }
 
     fn truth_of(&self, call: &Call, now: Timestamp) -> TruthCall {
@@ -211,6 +227,21 @@ impl World {
             }
             None => false,
         }
+    }
+}
+
+fn timeline(call: &Call) -> Timeline {
+    let vanishing = call.changes.iter().find(|change| matches!(change.what, What::Vanish));
+    let changes = call.changes.iter().filter(|change| !matches!(change.what, What::Vanish));
+    let mut changed_at: Vec<Timestamp> = changes.map(|change| change.at).collect();
+    changed_at.retain(|at| call.visible_at.is_some_and(|shown_at| *at > shown_at));
+    changed_at.dedup();
+    Timeline {
+        id: call.id,
+        start: call.start,
+        shown_at: call.visible_at,
+        changed_at,
+        vanishes_at: vanishing.map(|change| change.at),
     }
 }
 

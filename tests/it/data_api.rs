@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use callfeed::domain::time::{Instant, Interval};
 use callfeed::edge::data_api::{
     ApiError, Class, Client, Credentials, Http, HttpSettings, LimitWindow, Page, Proxy, ReportQuery, SecretString,
-    system_clock,
 };
 use callfeed::simulator::{
     AccountScenario, AgencyAccount, CallsScenario, Fault, KeyState, Limits, MetaData, Scenario, Simulator, Variants,
@@ -42,7 +41,7 @@ fn settings() -> HttpSettings {
 
 fn client(url: &str, credentials: Credentials, settings: &HttpSettings) -> Client {
     let http = Http::new(settings).unwrap();
-    Client::new(http, url, credentials, Arc::new(|_| {}), system_clock()).unwrap()
+    Client::new(http, url, credentials, Arc::new(|_| {}), Arc::new(SystemTime::now)).unwrap()
 }
 
 fn by_key(simulator: &Simulator, key: &'static str) -> Client {

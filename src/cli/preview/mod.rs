@@ -127,7 +127,7 @@ async fn previews(
 ) -> Result<Vec<Shown>, Failure> {
     let in_config = |error: String| Failure::Work { error, remedy: "correct the configuration".to_owned() };
     let http = wiring::http(config).map_err(|error| in_config(error.to_string()))?;
-    let subject = Subject::of(config, choice.account, &http, requests.observer());
+    let subject = Subject::of(config, choice.account, &http, requests.observer(), &Clock::running());
     let subject = subject.map_err(|error| in_config(error.to_string()))?;
     let tell = |words: &str| anstream::eprintln!("{words}");
     let mut previews = Vec::new();

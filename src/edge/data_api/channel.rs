@@ -5,11 +5,12 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Url;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::envelope::{self, Reply};

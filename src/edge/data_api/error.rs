@@ -75,7 +75,7 @@ pub(super) struct Asked {
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Cause {
     #[error("{fault}")]
-    Transport { fault: Fault, source: Arc<reqwest::Error> },
+    Transport { fault: Fault, source: Arc<dyn Error + Send + Sync> },
     #[error("{0}")]
     Malformed(Malformed),
     /// An HTTP status that is no success, with no JSON-RPC error to explain it.

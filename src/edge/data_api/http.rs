@@ -1,7 +1,7 @@
 //! The way of bytes to the Data API and back: one HTTP client for all accounts, and answers of bounded size.
 //!
 //! Nothing here knows JSON-RPC. A failed exchange is described by host and cause, without the address's path, its
-//! query or anything that was sent.
+//! query or anything that was sent. In rehearsals a function of the same process stands in the place of the network.
 
 use std::error::Error as _;
 use std::fmt;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, ClientBuilder, Url, redirect};
 use tracing::warn;
@@ -52,10 +53,24 @@ pub enum Proxy {
 /// The client that all accounts share: its connections are kept and used again. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Http {
-    client: reqwest::Client,
+    way: Way,
     timeout: Duration,
     max_response_bytes: usize,
 }
+
+#[derive(Clone)]
+enum Way {
+    Network(reqwest::Client),
+    InProcess(InProcess),
+}
+
+/// Answers a request in this process: from the path of the address and the body to the answer.
+pub type InProcess = Arc<dyn Fn(&str, Vec<u8>) -> BoxFuture<'static, Result<HttpAnswer, BrokenOff>> + Send + Sync>;
+
+/// The connection ended before the answer was complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection was reset")]
+pub struct BrokenOff;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpSetupError {
@@ -71,7 +86,7 @@ pub enum HttpSetupError {
 }
 
 /// What the server sent, whatever it means.
-pub(super) struct HttpAnswer {
+pub struct HttpAnswer {
     pub status: u16,
     pub retry_after: Option<Duration>,
     pub body: Vec<u8>,
@@ -106,19 +121,41 @@ impl Http {
             built => built,
         };
         let client = client.map_err(|error| HttpSetupError::Build { reason: innermost(&error) })?;
-        Ok(Self { client, timeout: settings.timeout, max_response_bytes: settings.max_response_bytes })
+        Ok(Self::by(Way::Network(client), settings))
+    }
+
+    /// Without a network: every request is answered by `answer`. For rehearsals.
+    pub fn in_process(answer: InProcess, settings: &HttpSettings) -> Self {
+        Self::by(Way::InProcess(answer), settings)
+    }
+
+    fn by(way: Way, settings: &HttpSettings) -> Self {
+        Self { way, timeout: settings.timeout, max_response_bytes: settings.max_response_bytes }
     }
 
     /// `expected_bytes` is what such an answer took before, after decompression; zero when that is not known.
     pub(super) async fn post(&self, url: &Url, body: Vec<u8>, expected_bytes: usize) -> Result<HttpAnswer, Cause> {
-        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body);
+        match &self.way {
+            Way::Network(client) => self.post_over_network(client, url, body, expected_bytes).await,
+            Way::InProcess(answer) => self.post_in_process(answer(url.path(), body)).await,
+        }
+    }
+
+    async fn post_over_network(
+        &self,
+        client: &reqwest::Client,
+        url: &Url,
+        body: Vec<u8>,
+        expected_bytes: usize,
+    ) -> Result<HttpAnswer, Cause> {
+        let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body);
         let mut response = request.send().await.map_err(|error| self.fault(error))?;
         let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let expected = (expected_bytes + expected_bytes / MARGIN_SHARE).max(announced.min(MAX_RESERVED_UNSEEN));
         let mut body = Vec::with_capacity(expected.min(self.max_response_bytes));
         while let Some(chunk) = response.chunk().await.map_err(|error| self.fault(error))? {
             if body.len() + chunk.len() > self.max_response_bytes {
-                return Err(Cause::Malformed(Malformed::TooLarge { limit: self.max_response_bytes }));
+                return Err(self.too_large());
             }
             body.extend_from_slice(&chunk);
         }
@@ -126,6 +163,24 @@ impl Http {
         body.shrink_to_fit();
         let retry_after = retry_after(response.headers(), jiff::Timestamp::now());
         Ok(HttpAnswer { status: response.status().as_u16(), retry_after, body })
+    }
+
+    async fn post_in_process(
+        &self,
+        answering: impl Future<Output = Result<HttpAnswer, BrokenOff>>,
+    ) -> Result<HttpAnswer, Cause> {
+        match tokio::time::timeout(self.timeout, answering).await {
+            Ok(Ok(answer)) if answer.body.len() > self.max_response_bytes => Err(self.too_large()),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(broken)) => {
+                Err(Cause::Transport { fault: Fault::Broken(broken.to_string()), source: Arc::new(broken) })
+            }
+            Err(late) => Err(Cause::Transport { fault: Fault::Timeout(self.timeout), source: Arc::new(late) }),
+        }
+    }
+
+    fn too_large(&self) -> Cause {
+        Cause::Malformed(Malformed::TooLarge { limit: self.max_response_bytes })
     }
 
     fn fault(&self, error: reqwest::Error) -> Cause {
@@ -150,6 +205,15 @@ impl Fault {
             Self::Connect(_) => "connect",
             Self::Broken(_) => "broken",
         }
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Network(_) => "Network",
+            Self::InProcess(_) => "InProcess",
+        })
     }
 }
 

@@ -1,9 +1,10 @@
 //! Points: what `metadata.limits` says is left of them. Every key may be missing (data-api, 7).
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// One window of points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -31,7 +31,6 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use reqwest::Url;
 use serde::Serialize;
@@ -41,7 +40,7 @@ use session::Session;
 
 pub use channel::{Observer, RequestSeen};
 pub use error::{ApiError, Class, Hurdle, LimitWindow};
-pub use http::{Http, HttpSettings, HttpSetupError, Proxy};
+pub use http::{BrokenOff, Http, HttpAnswer, HttpSettings, HttpSetupError, InProcess, Proxy};
 pub use limits::{SeenLimits, WindowLimits};
 pub use methods::{AccountInfo, CustomerUser, Page, ReportQuery, Tag};
 pub use rows::{Row, Rows};
@@ -98,9 +97,4 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
     }
-}
-
-/// The clock of the machine.
-pub fn system_clock() -> Clock {
-    Arc::new(SystemTime::now)
 }

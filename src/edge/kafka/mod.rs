@@ -2,6 +2,7 @@
 //!
 //! - [`Publisher`] sends steps (all records that one step of an account needs: events, dead letters, state) in
 //!   transactions that many accounts share, and answers each step with the proof that it is committed.
+//! - [`MemoryLog`] takes steps in the place of brokers, for rehearsals.
 //! - [`StateTopic`] reads back what those steps left in the compacted state topic.
 //! - [`topics`] checks the topics, creates them when that is allowed, and says what is wrong in words for people.
 //!
@@ -12,6 +13,7 @@
 mod connection;
 mod deliveries;
 mod in_hand;
+mod memory;
 mod observer;
 mod owner;
 mod publisher;
@@ -23,6 +25,7 @@ mod transaction;
 mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
+pub use memory::{Committed, MemoryLog, Trouble};
 pub use observer::{KafkaEvent, Observer};
 pub use publisher::{Acknowledged, PublishError, Publisher, PublisherSettings, StartError};
 pub use record::{MAX_RECORD_BYTES, Record};

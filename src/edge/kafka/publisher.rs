@@ -1,7 +1,8 @@
 //! The handle through which accounts publish.
 //!
 //! The producer lives on a thread of its own ([`super::worker`]), since librdkafka's calls block. This side only
-//! bounds what waits there, hands steps over and gives their answers back.
+//! bounds what waits there, hands steps over and gives their answers back. In rehearsals a log in memory stands in the
+//! place of both.
 
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::connection::{Connection, InvalidProperty, Unreachable};
+use super::memory::MemoryLog;
 use super::observer::Observer;
 use super::record::{MAX_RECORD_BYTES, Record};
 use super::stop::Stop;
@@ -94,20 +96,35 @@ impl StartError {
 /// Publishes steps. A cheap handle: clones share one producer.
 #[derive(Clone)]
 pub struct Publisher {
-    inbox: mpsc::Sender<Step>,
+    way: Way,
     room: Arc<Semaphore>,
     stop: Arc<Stop>,
     end: Arc<End>,
 }
 
+/// Where steps go.
+#[derive(Clone)]
+enum Way {
+    Worker(mpsc::Sender<Step>),
+    Memory(MemoryLog),
+}
+
 impl Publisher {
+    /// Publishes to a log in this process instead of brokers: for rehearsals.
+    pub fn in_memory(log: MemoryLog) -> Publisher {
+        Publisher::by(Way::Memory(log))
+    }
+
+    fn by(way: Way) -> Publisher {
+        Publisher { way, room: Arc::new(Semaphore::new(ROOM_KIB)), stop: Arc::default(), end: Arc::default() }
+    }
+
     /// Starts a producer and makes this process the owner of the group: transactions that a former process left
     /// open are aborted, and a former process that still runs is superseded. Tries once, for some seconds.
     pub async fn start(settings: PublisherSettings) -> Result<Publisher, StartError> {
         let (inbox, steps) = mpsc::channel();
         let (started, outcome) = oneshot::channel();
-        let publisher =
-            Publisher { inbox, room: Arc::new(Semaphore::new(ROOM_KIB)), stop: Arc::default(), end: Arc::default() };
+        let publisher = Publisher::by(Way::Worker(inbox));
         let ending = Ending { end: publisher.end.clone(), room: publisher.room.clone() };
         worker::spawn(settings, steps, publisher.stop.clone(), started, ending)?;
         // The worker answers before it ends.
@@ -123,10 +140,14 @@ impl Publisher {
         if !oversized.is_empty() {
             return Err(PublishError::TooLarge { records: oversized });
         }
+        let inbox = match &self.way {
+            Way::Worker(inbox) => inbox,
+            Way::Memory(log) => return log.publish(records).await,
+        };
         let bytes = sizes.iter().sum();
         let room = self.room_for(bytes).await?;
         let (answer, outcome) = oneshot::channel();
-        if self.inbox.send(Step { records, bytes, answer, _room: room }).is_err() {
+        if inbox.send(Step { records, bytes, answer, _room: room }).is_err() {
             return Err(self.end.cause());
         }
         outcome.await.unwrap_or_else(|_| Err(self.end.cause()))
@@ -135,8 +156,10 @@ impl Publisher {
     /// Closes the transaction in hand (committed if there is time, otherwise aborted) and stops the producer.
     /// Steps that are not in it are answered [`PublishError::Stopped`].
     pub async fn shut_down(&self, within: Duration) {
-        self.stop.request(Instant::now() + within);
-        self.end.reached().await;
+        if let Way::Worker(_) = self.way {
+            self.stop.request(Instant::now() + within);
+            self.end.reached().await;
+        }
     }
 
     /// A step larger than all the room there is takes all of it.

@@ -10,7 +10,7 @@ mod transport;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -88,7 +88,7 @@ fn settings() -> HttpSettings {
 
 fn client(url: &str, credentials: Credentials, settings: &HttpSettings) -> Client {
     let http = Http::new(settings).unwrap();
-    Client::new(http, url, credentials, Arc::new(|_| {}), system_clock()).unwrap()
+    Client::new(http, url, credentials, Arc::new(|_| {}), Arc::new(SystemTime::now)).unwrap()
 }
 
 fn plain(secret: &'static str) -> SecretSource {
@@ -127,7 +127,7 @@ fn requests_can_be_made_from_any_task() {
 fn an_address_that_is_none_is_refused() {
     let http = Http::new(&settings()).unwrap();
     for url in ["comagic", "ftp://example.com/", "/v2.0"] {
-        let error = Client::new(http.clone(), url, key(), Arc::new(|_| {}), system_clock()).unwrap_err();
+        let error = Client::new(http.clone(), url, key(), Arc::new(|_| {}), Arc::new(SystemTime::now)).unwrap_err();
         assert!(error.to_string().starts_with(&format!("`{url}` is not an address")), "{error}");
     }
 }
