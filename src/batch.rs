@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 
 use crate::domain::call::RowId;
 use crate::domain::filter::{Filters, LeftOut};
-use crate::domain::ledger::{Bucket, Change, Draft, EventType, Outcome, Prints};
+use crate::domain::ledger::{Bucket, Change, Draft, EventType, Ledger, Outcome, Prints, Sighting};
 use crate::domain::paging::PageFacts;
 use crate::domain::time::{LocalHour, LocalInterval, LocalTime};
 use crate::edge::avro::Encoder;
 use crate::edge::data_api::{Page, Row};
 use crate::edge::kafka::Record;
-use crate::stream::calls::{self, Call, CallEvent, EventSource, PartDigests};
+use crate::stream::calls::{self, Call, CallEvent, Counted, EventSource, PartDigests};
 use crate::stream::record::{canonical_json, hash};
 
 /// Why a row was set aside.
@@ -67,6 +67,7 @@ impl Target {
 pub struct Composer {
     pub source: EventSource,
     pub filters: Filters,
+    pub counted: Counted,
     pub encoder: Arc<Encoder>,
     pub events: Target,
     pub dead_letters: Target,
@@ -111,15 +112,8 @@ impl Counts {
 
 impl Composer {
     /// Works through one page.
-    pub fn compose(&self, page: &Page, reading: &Reading, draft: Draft<'_>) -> Batch {
-        let mut work = Work {
-            composer: self,
-            reading,
-            draft,
-            batch: Batch::default(),
-            digests: PartDigests::default(),
-            encoded: Vec::new(),
-        };
+    pub fn compose(&self, page: &Page, reading: &Reading, ledger: &Ledger) -> Batch {
+        let mut work = Work::begin(self, reading, ledger);
         for Row { raw, decoded } in page.rows::<Call<'_>>() {
             work.batch.counts.rows += 1;
             match decoded {
@@ -130,7 +124,9 @@ impl Composer {
                 }
             }
         }
-        work.finish(page)
+        work.batch.facts.n_rows = u32::try_from(work.batch.counts.rows).unwrap_or(u32::MAX);
+        work.batch.facts.total_items = page.total_items();
+        work.finish()
     }
 
     /// Notes that a broker refused a record of this size, whatever the topic's configuration said before.
@@ -154,7 +150,13 @@ struct Work<'c, 'l> {
     encoded: Vec<u8>,
 }
 
-impl Work<'_, '_> {
+impl<'c, 'l> Work<'c, 'l> {
+    fn begin(composer: &'c Composer, reading: &'c Reading, ledger: &'l Ledger) -> Self {
+        let draft = ledger.draft(composer.counted.sets());
+        let (batch, digests) = (Batch::default(), PartDigests::default());
+        Self { composer, reading, draft, batch, digests, encoded: Vec::new() }
+    }
+
     fn take(&mut self, call: &Call<'_>, raw: &str) {
         let start = call.start_time.local;
         self.batch.facts.starts.push(start);
@@ -162,17 +164,26 @@ impl Work<'_, '_> {
         if !self.reading.window.contains(start) {
             return;
         }
-        let prints = call.prints(&mut self.digests);
+        let row = self.sighting(call);
         let verdict = self.composer.filters.judge(&call.traits());
-        match self.draft.compare(call.row_id(), start, &prints, verdict) {
-            Outcome::Publish(change) => self.publish(call, change, &prints, raw),
+        match self.draft.compare(&row, verdict) {
+            Outcome::Publish(change) => self.publish(call, &row, change, raw),
             Outcome::Unchanged => {}
             Outcome::LeftOut(why) => *self.batch.counts.left_out.entry(why).or_default() += 1,
         }
     }
 
-    fn publish(&mut self, call: &Call<'_>, change: Change, prints: &Prints, raw: &str) {
-        let record = match self.event(call, change, prints) {
+    fn sighting(&mut self, call: &Call<'_>) -> Sighting {
+        let zone = &self.composer.source.zone;
+        let start = call.start_time.local;
+        let former_start = self.reading.former_zone.as_ref().map(|former| start.to_instant(zone).to_local(former));
+        let prints = call.prints(&self.composer.counted, zone, &mut self.digests);
+        Sighting { id: call.row_id(), start, former_start, prints }
+    }
+
+    fn publish(&mut self, call: &Call<'_>, row: &Sighting, change: Change, raw: &str) {
+        let content = self.content(call, row);
+        let record = match self.event(call, change, &content) {
             Ok(record) => record,
             Err(reason) => return self.set_aside(Stage::Encode, &reason, raw, Some(call.row_id())),
         };
@@ -180,15 +191,27 @@ impl Work<'_, '_> {
             let reason = self.composer.events.refusal(&record);
             return self.set_aside(Stage::TooLarge, &reason, raw, Some(call.row_id()));
         }
-        self.draft.note(call.row_id(), call.start_time.local, prints, change);
+        self.draft.note(row, change);
+        self.add_event(record, change, row.start);
+    }
+
+    fn add_event(&mut self, record: Record, change: Change, start: LocalTime) {
         self.batch.records.push(record);
-        self.batch.news.push(call.start_time.local);
+        self.batch.news.push(start);
         *self.batch.counts.published.entry(change.event).or_default() += 1;
     }
 
-    fn event(&mut self, call: &Call<'_>, change: Change, prints: &Prints) -> Result<Record, String> {
+    /// What the event holds, columns that are ignored included: another content is another event.
+    fn content(&mut self, call: &Call<'_>, row: &Sighting) -> Prints {
+        if self.composer.counted.is_all() {
+            return row.prints;
+        }
+        call.prints(&Counted::all(), &self.composer.source.zone, &mut self.digests)
+    }
+
+    fn event(&mut self, call: &Call<'_>, change: Change, content: &Prints) -> Result<Record, String> {
         let source = &self.composer.source;
-        let event_id = calls::event_id(&source.account, call.row_id(), change, prints);
+        let event_id = calls::event_id(&source.account, call.row_id(), change, content);
         let event = CallEvent { source, call, change, event_id, observed_at_millis: self.reading.observed_at_millis };
         self.composer.encoder.encode(&event, &mut self.encoded).map_err(|error| error.to_string())?;
         Ok(Record {
@@ -248,12 +271,8 @@ impl Work<'_, '_> {
         }
     }
 
-    fn finish(self, page: &Page) -> Batch {
-        let mut batch = self.batch;
-        batch.buckets = self.draft.finish();
-        batch.facts.n_rows = u32::try_from(batch.counts.rows).unwrap_or(u32::MAX);
-        batch.facts.total_items = page.total_items();
-        batch
+    fn finish(self) -> Batch {
+        Batch { buckets: self.draft.finish(), ..self.batch }
     }
 }
 

@@ -84,6 +84,8 @@ pub struct Account {
     /// Never empty.
     pub streams: Vec<Stream>,
     pub filters: AccountFilters,
+    /// Columns of calls that alone do not make an event. Known names, in order, each once.
+    pub ignored_columns: Vec<String>,
     pub poll: Poll,
 }
 

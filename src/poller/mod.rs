@@ -251,7 +251,7 @@ impl Poller {
             now: self.context.clock.now().to_local(self.zone()),
             former_zone: None,
         };
-        at_work(|| self.composer.compose(page, &reading, self.progress.draft()))
+        at_work(|| self.composer.compose(page, &reading, self.progress.ledger()))
     }
 
     async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {

@@ -187,9 +187,9 @@ pub struct RawNamedChannels {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Changes")]
 pub struct RawChanges {
-    /// Columns that alone do not make an UPDATED event. Not available in this version: must be empty.
+    /// Columns of calls that alone do not make an UPDATED event, by the API's names. When another column changes too,
+    /// the event has them all as they are then. `id` and `start_time` cannot be ignored. Filters look at every column.
     #[deserr(default)]
-    #[schemars(length(max = 0))]
     pub ignore: Vec<String>,
 }
 

@@ -19,5 +19,6 @@ mod owners;
 mod paging;
 mod restarts;
 mod secrets;
+mod upgrades;
 mod variants;
 mod zones;
