@@ -12,8 +12,9 @@ use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use crate::domain::call::RowId;
+use crate::domain::complete::PageSeen;
 use crate::domain::filter::{Filters, LeftOut};
-use crate::domain::ledger::{Bucket, Change, Draft, EventType, Ledger, Outcome, Prints, Sighting};
+use crate::domain::ledger::{Bucket, Change, Draft, EventType, Gone, Ledger, Outcome, Prints, RollCall, Sighting};
 use crate::domain::paging::PageFacts;
 use crate::domain::time::{LocalHour, LocalInterval, LocalTime};
 use crate::edge::avro::Encoder;
@@ -91,6 +92,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     pub buckets: Vec<(LocalHour, Bucket)>,
     pub facts: PageFacts,
+    /// What stood on the page, as far as that proves which rows are gone.
+    pub seen: PageSeen,
     pub counts: Counts,
     /// Starts of the calls that there are events of.
     pub news: Vec<LocalTime>,
@@ -113,19 +116,26 @@ impl Counts {
 impl Composer {
     /// Works through one page.
     pub fn compose(&self, page: &Page, reading: &Reading, ledger: &Ledger) -> Batch {
-        let mut work = Work::begin(self, reading, ledger);
+        let mut work = Work::begin(self, reading, ledger, Batch::default());
         for Row { raw, decoded } in page.rows::<Call<'_>>() {
             work.batch.counts.rows += 1;
             match decoded {
                 Ok(call) => work.take(&call, raw),
-                Err(reason) => {
-                    work.batch.facts.unreadable.push(content_hash(raw));
-                    work.set_aside(Stage::Decode, &reason.to_string(), raw, None);
-                }
+                Err(reason) => work.take_unreadable(&reason.to_string(), raw),
             }
         }
         work.batch.facts.n_rows = u32::try_from(work.batch.counts.rows).unwrap_or(u32::MAX);
         work.batch.facts.total_items = page.total_items();
+        work.batch.seen.total_items = page.total_items();
+        work.finish()
+    }
+
+    /// Adds the withdrawals of rows that are gone to the batch of their window's last page.
+    pub fn withdraw_missing(&self, roll_call: RollCall, reading: &Reading, ledger: &Ledger, batch: Batch) -> Batch {
+        let mut work = Work::begin(self, reading, ledger, batch);
+        for gone in work.draft.gone(&roll_call.missing()) {
+            work.withdraw(&gone);
+        }
         work.finish()
     }
 
@@ -151,16 +161,16 @@ struct Work<'c, 'l> {
 }
 
 impl<'c, 'l> Work<'c, 'l> {
-    fn begin(composer: &'c Composer, reading: &'c Reading, ledger: &'l Ledger) -> Self {
-        let draft = ledger.draft(composer.counted.sets());
-        let (batch, digests) = (Batch::default(), PartDigests::default());
-        Self { composer, reading, draft, batch, digests, encoded: Vec::new() }
+    fn begin(composer: &'c Composer, reading: &'c Reading, ledger: &'l Ledger, mut batch: Batch) -> Self {
+        let draft = ledger.draft(composer.counted.sets()).after(std::mem::take(&mut batch.buckets));
+        Self { composer, reading, draft, batch, digests: PartDigests::default(), encoded: Vec::new() }
     }
 
     fn take(&mut self, call: &Call<'_>, raw: &str) {
         let start = call.start_time.local;
         self.batch.facts.starts.push(start);
         self.batch.facts.ids.push(call.row_id());
+        self.batch.seen.rows.push((call.row_id(), start));
         if !self.reading.window.contains(start) {
             return;
         }
@@ -209,6 +219,33 @@ impl<'c, 'l> Work<'c, 'l> {
         call.prints(&Counted::all(), &self.composer.source.zone, &mut self.digests)
     }
 
+    /// The event of a row that is gone has its id and its start; nothing else is known of it any more.
+    fn withdraw(&mut self, gone: &Gone) {
+        let row = Call::bare_row(gone.id, gone.start);
+        let event = serde_json::from_str::<Call<'_>>(&row).map_err(|error| error.to_string());
+        let event = event.and_then(|call| self.event(&call, gone.change, &Prints::default()));
+        match event {
+            Ok(record) => {
+                self.draft.note_gone(gone);
+                self.add_event(record, gone.change, gone.start);
+            }
+            Err(reason) => {
+                tracing::warn!(account = %self.composer.source.account, id = gone.id.0, reason, "a call that is gone cannot be withdrawn");
+            }
+        }
+    }
+
+    /// Takes a row that does not decode. Where its id and its start can be read, it is known which row is there.
+    fn take_unreadable(&mut self, reason: &str, raw: &str) {
+        self.batch.facts.unreadable.push(content_hash(raw));
+        let row: Option<serde_json::Value> = serde_json::from_str(raw).ok();
+        match row.as_ref().and_then(|row| Some((readable_id(row)?, readable_start(row)?))) {
+            Some(seen) => self.batch.seen.rows.push(seen),
+            None => self.batch.seen.has_nameless = true,
+        }
+        self.set_aside(Stage::Decode, reason, raw, row.as_ref().and_then(readable_id));
+    }
+
     fn event(&mut self, call: &Call<'_>, change: Change, content: &Prints) -> Result<Record, String> {
         let source = &self.composer.source;
         let event_id = calls::event_id(&source.account, call.row_id(), change, content);
@@ -229,7 +266,6 @@ impl<'c, 'l> Work<'c, 'l> {
         if !self.draft.set_aside(content_hash(raw), self.reading.now) {
             return;
         }
-        let id = id.or_else(|| readable_id(raw));
         let mut record = Record {
             topic: self.composer.dead_letters.topic.clone(),
             partition: None,
@@ -290,8 +326,11 @@ pub fn content_hash(raw: &str) -> u64 {
 }
 
 /// The id of a row that does not decode as a whole.
-fn readable_id(raw: &str) -> Option<RowId> {
-    let row: serde_json::Value = serde_json::from_str(raw).ok()?;
+fn readable_id(row: &serde_json::Value) -> Option<RowId> {
     let id = row.get("id")?;
     id.as_i64().or_else(|| id.as_str()?.trim().parse().ok()).map(RowId)
+}
+
+fn readable_start(row: &serde_json::Value) -> Option<LocalTime> {
+    LocalTime::parse(row.get(calls::SORT_BY)?.as_str()?)
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant as Moment;
 
 use crate::batch::{Composer, Target};
 use crate::clock::Clock;
-use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate};
+use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate, Vanished};
 use crate::context::{Context, SchemaProblem};
 use crate::domain::call::AccountId;
 use crate::domain::demand::Pace;
@@ -147,6 +147,7 @@ impl Subject {
             ladder: self.ladder(),
             points_share: self.account.poll.points_share,
             page_size: self.account.poll.page_size,
+            withdraws_vanished: self.account.poll.vanished == Vanished::Withdraw,
             client: self.client.clone(),
             purse: self.purse.clone(),
             user_id: self.user_id,

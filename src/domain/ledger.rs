@@ -12,6 +12,7 @@
 mod bucket;
 mod draft;
 mod packed;
+mod roll_call;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +20,9 @@ use super::filter::LeftOut;
 use super::time::LocalHour;
 
 pub use bucket::{Bucket, Entry};
-pub use draft::{Draft, Sighting};
+pub use draft::{Draft, Gone, Sighting};
 pub use packed::{FORMAT, Packed, UnpackError};
+pub use roll_call::RollCall;
 
 /// What `changed` names. The order is that of the stored bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,6 +227,11 @@ impl Ledger {
     /// Number of hours held.
     pub fn hours(&self) -> impl DoubleEndedIterator<Item = LocalHour> {
         self.hours.keys().copied()
+    }
+
+    /// The hours held from `first` to `last`.
+    fn hours_between(&self, first: LocalHour, last: LocalHour) -> impl Iterator<Item = LocalHour> {
+        self.hours.range(first..=last).map(|(hour, _)| *hour)
     }
 
     /// Bytes held by packed buckets.

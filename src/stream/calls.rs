@@ -18,6 +18,7 @@ use super::wire::{Extra, Items, Money, Text, Texts, WireTime};
 use crate::domain::call::{AccountId, RowId, Service};
 use crate::domain::filter::Traits;
 use crate::domain::ledger::{Change, EventType, Prints};
+use crate::domain::time::LocalTime;
 
 pub use prints::{ALWAYS_COUNTED, Counted, PartDigests};
 
@@ -207,6 +208,11 @@ impl<'a> Call<'a> {
             attributes: self.attributes.0.iter().map(AsRef::as_ref).collect(),
             tags: self.tags.0.iter().map(|tag| tag.tag_id).collect(),
         }
+    }
+
+    /// A row with nothing but its id and its start, as JSON: all that is left of one that the API no longer has.
+    pub fn bare_row(id: RowId, start: LocalTime) -> String {
+        format!(r#"{{"id":{id},"start_time":"{start}"}}"#)
     }
 }
 

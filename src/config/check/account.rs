@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::Check;
 use crate::config::checked::{
-    Account, AccountFilters, Credentials, Customers, Poll, StartFrom, Stream, TagRef, Timezone,
+    Account, AccountFilters, Credentials, Customers, Poll, StartFrom, Stream, TagRef, Timezone, Vanished,
 };
 use crate::config::path::Path;
 use crate::config::raw::{
@@ -286,9 +286,6 @@ fn poll(check: &mut Check<'_>, raw: &RawPoll, at: &Path) -> Poll {
         let message = format!("expected a share above 0 and at most 1, found {}", raw.points_share);
         check.tell(&at.key("points_share"), message);
     }
-    match raw.vanished {
-        RawVanished::Keep => {}
-    }
     Poll {
         page_size: check.number(&at.key("page_size"), raw.page_size, 1..=10_000, 1),
         backfill: match raw.backfill {
@@ -296,6 +293,10 @@ fn poll(check: &mut Check<'_>, raw: &RawPoll, at: &Path) -> Poll {
             RawBackfill::Oldest => BackfillOrder::Oldest,
         },
         adaptive: raw.adaptive,
+        vanished: match raw.vanished {
+            RawVanished::Keep => Vanished::Keep,
+            RawVanished::Withdraw => Vanished::Withdraw,
+        },
         tiers: tiers(check, &raw.tiers, &at.key("tiers")),
         points_share: raw.points_share,
     }

@@ -1,6 +1,6 @@
 //! The ledger as it will be when the step in hand is acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Bucket, Change, ColumnSets, Entry, EventType, Ledger, Outcome, Parts, Prints, diff};
 use crate::domain::call::RowId;
@@ -17,6 +17,14 @@ pub struct Sighting {
     pub prints: Prints,
 }
 
+/// A published row that the API no longer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    pub id: RowId,
+    pub start: LocalTime,
+    pub change: Change,
+}
+
 pub struct Draft<'l> {
     ledger: &'l Ledger,
     sets: ColumnSets,
@@ -31,6 +39,13 @@ struct Opened {
 impl<'l> Draft<'l> {
     pub(super) const fn new(ledger: &'l Ledger, sets: ColumnSets) -> Self {
         Self { ledger, sets, opened: BTreeMap::new() }
+    }
+
+    /// Goes on where another draft of the same step finished.
+    pub fn after(mut self, buckets: Vec<(LocalHour, Bucket)>) -> Self {
+        let opened = buckets.into_iter().map(|(hour, bucket)| (hour, Opened { bucket, touched: true }));
+        self.opened.extend(opened);
+        self
     }
 
     /// What reading this row means. A change is not noted yet: its event may turn out to be impossible. Without one,
@@ -79,6 +94,49 @@ impl<'l> Draft<'l> {
         let starts = [Some(row.start), row.former_start];
         let mut nearby = starts.into_iter().flatten().flat_map(|start| around(start.hour()));
         nearby.find(holds).unwrap_or(row.start.hour())
+    }
+
+    /// Which of the missing rows are gone: those published and not withdrawn. One that another hour holds had its start
+    /// corrected by hours; it lies there as another row, and its former entry is dropped.
+    pub fn gone(&mut self, missing: &BTreeMap<RowId, LocalTime>) -> Vec<Gone> {
+        let elsewhere = self.held_elsewhere(missing);
+        let mut gone = Vec::new();
+        for (id, start) in missing {
+            let opened = self.open(start.hour());
+            if elsewhere.contains(id) {
+                opened.touched |= opened.bucket.entries.remove(id).is_some();
+            } else if let Some(entry) = opened.bucket.entries.get(id).filter(|entry| !entry.withdrawn) {
+                let (event, revision) = (EventType::Withdrawn, entry.revision + 1);
+                gone.push(Gone { id: *id, start: *start, change: Change { event, revision, changed: Parts::NONE } });
+            }
+        }
+        gone
+    }
+
+    /// Those of the missing rows that consumers have by another hour. Every hour is looked through, but only when rows
+    /// are missing, and without opening it for the step.
+    fn held_elsewhere(&self, missing: &BTreeMap<RowId, LocalTime>) -> BTreeSet<RowId> {
+        if missing.is_empty() {
+            return BTreeSet::new();
+        }
+        let published_in = |hour: LocalHour| {
+            let opened = self.opened.get(&hour).map(|opened| opened.bucket.clone());
+            let entries = opened.or_else(|| self.ledger.bucket(hour)).map(|bucket| bucket.entries);
+            entries.into_iter().flatten().filter(|(_, entry)| !entry.withdrawn).map(move |(id, _)| (id, hour))
+        };
+        let hours: BTreeSet<LocalHour> = self.ledger.hours().chain(self.opened.keys().copied()).collect();
+        let is_elsewhere = |(id, hour): &(RowId, LocalHour)| missing.get(id).is_some_and(|start| start.hour() != *hour);
+        hours.into_iter().flat_map(published_in).filter(is_elsewhere).map(|(id, _)| id).collect()
+    }
+
+    /// Notes that a row is withdrawn because it is gone. Its fingerprints stay: should it come back, they tell what
+    /// has changed.
+    pub fn note_gone(&mut self, gone: &Gone) {
+        let opened = self.open(gone.start.hour());
+        if let Some(entry) = opened.bucket.entries.get_mut(&gone.id) {
+            (entry.revision, entry.withdrawn) = (gone.change.revision, true);
+            opened.touched = true;
+        }
     }
 
     /// Notes a row set aside by the hash of its content; false when it was set aside before.

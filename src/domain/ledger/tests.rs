@@ -7,6 +7,7 @@ use crate::domain::call::RowId;
 use crate::domain::time::LocalTime;
 
 mod sets;
+mod vanished;
 
 const SETS: ColumnSets = ColumnSets::of_hashes([1, 2, 3, 4, 5]);
 

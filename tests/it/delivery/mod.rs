@@ -20,5 +20,6 @@ mod paging;
 mod restarts;
 mod secrets;
 mod upgrades;
+mod vanished;
 mod variants;
 mod zones;

@@ -54,7 +54,7 @@ fn a_change_of_the_columns_that_are_ignored_makes_no_event() {
 #[test]
 fn the_state_of_an_earlier_release_is_taken_over_without_an_event() {
     let fixture: Value = serde_json::from_str(FORMAT_1).unwrap();
-    let feed = feed_of(&fixture);
+    let mut feed = feed_of(&fixture);
     store(&feed, &fixture);
 
     // Seen while the ledger is taken over: what has changed in a part whose columns are the same.
@@ -76,6 +76,10 @@ fn the_state_of_an_earlier_release_is_taken_over_without_an_event() {
         let history = feed.events_of("acme", call);
         assert_eq!((history[0].text("event_type"), history[0].number("revision")), ("UPDATED", revision));
     }
+    feed.configure(json!({"defaults": {"poll": {"vanished": "withdraw"}}}));
+    feed.simulator.remove_call("acme", 3481204902).unwrap();
+    feed.once();
+    assert_eq!(feed.types_of("acme", 3481204902), ["WITHDRAWN"], "its second is known by now");
 }
 
 fn feed_of(fixture: &Value) -> Feed {

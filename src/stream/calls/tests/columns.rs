@@ -167,3 +167,12 @@ fn the_zone_counts_where_it_moves_a_moment() {
     // By the clock they are the same zone in the winter of this call.
     assert_eq!(of(&zone("Europe/Berlin")), of(&zone("Africa/Lagos")));
 }
+
+#[test]
+fn a_bare_row_has_its_id_and_its_start() {
+    let start = LocalTime::parse("2026-03-02 10:15:04").unwrap();
+    let row = Call::bare_row(RowId(3481200457), start);
+    let call: Call = serde_json::from_str(&row).unwrap();
+    assert_eq!((call.row_id(), call.start_time.text.as_ref()), (RowId(3481200457), "2026-03-02 10:15:04"));
+    assert_eq!(call.start_time.local, start);
+}
