@@ -12,14 +12,15 @@ use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use crate::domain::call::RowId;
+use crate::domain::complete::PageSeen;
 use crate::domain::filter::{Filters, LeftOut};
-use crate::domain::ledger::{Bucket, Change, Draft, EventType, Outcome, Prints};
+use crate::domain::ledger::{Bucket, Change, Draft, EventType, Gone, Ledger, Outcome, Prints, RollCall, Sighting};
 use crate::domain::paging::PageFacts;
 use crate::domain::time::{LocalHour, LocalInterval, LocalTime};
 use crate::edge::avro::Encoder;
 use crate::edge::data_api::{Page, Row};
 use crate::edge::kafka::Record;
-use crate::stream::calls::{self, Call, CallEvent, EventSource, PartDigests};
+use crate::stream::calls::{self, Call, CallEvent, Counted, EventSource, PartDigests};
 use crate::stream::record::{canonical_json, hash};
 
 /// Why a row was set aside.
@@ -67,6 +68,7 @@ impl Target {
 pub struct Composer {
     pub source: EventSource,
     pub filters: Filters,
+    pub counted: Counted,
     pub encoder: Arc<Encoder>,
     pub events: Target,
     pub dead_letters: Target,
@@ -90,6 +92,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     pub buckets: Vec<(LocalHour, Bucket)>,
     pub facts: PageFacts,
+    /// What stood on the page, as far as that proves which rows are gone.
+    pub seen: PageSeen,
     pub counts: Counts,
     /// Starts of the calls that there are events of.
     pub news: Vec<LocalTime>,
@@ -111,26 +115,28 @@ impl Counts {
 
 impl Composer {
     /// Works through one page.
-    pub fn compose(&self, page: &Page, reading: &Reading, draft: Draft<'_>) -> Batch {
-        let mut work = Work {
-            composer: self,
-            reading,
-            draft,
-            batch: Batch::default(),
-            digests: PartDigests::default(),
-            encoded: Vec::new(),
-        };
+    pub fn compose(&self, page: &Page, reading: &Reading, ledger: &Ledger) -> Batch {
+        let mut work = Work::begin(self, reading, ledger, Batch::default());
         for Row { raw, decoded } in page.rows::<Call<'_>>() {
             work.batch.counts.rows += 1;
             match decoded {
                 Ok(call) => work.take(&call, raw),
-                Err(reason) => {
-                    work.batch.facts.unreadable.push(content_hash(raw));
-                    work.set_aside(Stage::Decode, &reason.to_string(), raw, None);
-                }
+                Err(reason) => work.take_unreadable(&reason.to_string(), raw),
             }
         }
-        work.finish(page)
+        work.batch.facts.n_rows = u32::try_from(work.batch.counts.rows).unwrap_or(u32::MAX);
+        work.batch.facts.total_items = page.total_items();
+        work.batch.seen.total_items = page.total_items();
+        work.finish()
+    }
+
+    /// Adds the withdrawals of rows that are gone to the batch of their window's last page.
+    pub fn withdraw_missing(&self, roll_call: RollCall, reading: &Reading, ledger: &Ledger, batch: Batch) -> Batch {
+        let mut work = Work::begin(self, reading, ledger, batch);
+        for gone in work.draft.gone(&roll_call.missing()) {
+            work.withdraw(&gone);
+        }
+        work.finish()
     }
 
     /// Notes that a broker refused a record of this size, whatever the topic's configuration said before.
@@ -154,25 +160,40 @@ struct Work<'c, 'l> {
     encoded: Vec<u8>,
 }
 
-impl Work<'_, '_> {
+impl<'c, 'l> Work<'c, 'l> {
+    fn begin(composer: &'c Composer, reading: &'c Reading, ledger: &'l Ledger, mut batch: Batch) -> Self {
+        let draft = ledger.draft(composer.counted.sets()).after(std::mem::take(&mut batch.buckets));
+        Self { composer, reading, draft, batch, digests: PartDigests::default(), encoded: Vec::new() }
+    }
+
     fn take(&mut self, call: &Call<'_>, raw: &str) {
         let start = call.start_time.local;
         self.batch.facts.starts.push(start);
         self.batch.facts.ids.push(call.row_id());
+        self.batch.seen.rows.push((call.row_id(), start));
         if !self.reading.window.contains(start) {
             return;
         }
-        let prints = call.prints(&mut self.digests);
+        let row = self.sighting(call);
         let verdict = self.composer.filters.judge(&call.traits());
-        match self.draft.compare(call.row_id(), start, &prints, verdict) {
-            Outcome::Publish(change) => self.publish(call, change, &prints, raw),
+        match self.draft.compare(&row, verdict) {
+            Outcome::Publish(change) => self.publish(call, &row, change, raw),
             Outcome::Unchanged => {}
             Outcome::LeftOut(why) => *self.batch.counts.left_out.entry(why).or_default() += 1,
         }
     }
 
-    fn publish(&mut self, call: &Call<'_>, change: Change, prints: &Prints, raw: &str) {
-        let record = match self.event(call, change, prints) {
+    fn sighting(&mut self, call: &Call<'_>) -> Sighting {
+        let zone = &self.composer.source.zone;
+        let start = call.start_time.local;
+        let former_start = self.reading.former_zone.as_ref().map(|former| start.to_instant(zone).to_local(former));
+        let prints = call.prints(&self.composer.counted, zone, &mut self.digests);
+        Sighting { id: call.row_id(), start, former_start, prints }
+    }
+
+    fn publish(&mut self, call: &Call<'_>, row: &Sighting, change: Change, raw: &str) {
+        let content = self.content(call, row);
+        let record = match self.event(call, change, &content) {
             Ok(record) => record,
             Err(reason) => return self.set_aside(Stage::Encode, &reason, raw, Some(call.row_id())),
         };
@@ -180,15 +201,54 @@ impl Work<'_, '_> {
             let reason = self.composer.events.refusal(&record);
             return self.set_aside(Stage::TooLarge, &reason, raw, Some(call.row_id()));
         }
-        self.draft.note(call.row_id(), call.start_time.local, prints, change);
+        self.draft.note(row, change);
+        self.add_event(record, change, row.start);
+    }
+
+    fn add_event(&mut self, record: Record, change: Change, start: LocalTime) {
         self.batch.records.push(record);
-        self.batch.news.push(call.start_time.local);
+        self.batch.news.push(start);
         *self.batch.counts.published.entry(change.event).or_default() += 1;
     }
 
-    fn event(&mut self, call: &Call<'_>, change: Change, prints: &Prints) -> Result<Record, String> {
+    /// What the event holds, columns that are ignored included: another content is another event.
+    fn content(&mut self, call: &Call<'_>, row: &Sighting) -> Prints {
+        if self.composer.counted.is_all() {
+            return row.prints;
+        }
+        call.prints(&Counted::all(), &self.composer.source.zone, &mut self.digests)
+    }
+
+    /// The event of a row that is gone has its id and its start; nothing else is known of it any more.
+    fn withdraw(&mut self, gone: &Gone) {
+        let row = Call::bare_row(gone.id, gone.start);
+        let event = serde_json::from_str::<Call<'_>>(&row).map_err(|error| error.to_string());
+        let event = event.and_then(|call| self.event(&call, gone.change, &Prints::default()));
+        match event {
+            Ok(record) => {
+                self.draft.note_gone(gone);
+                self.add_event(record, gone.change, gone.start);
+            }
+            Err(reason) => {
+                tracing::warn!(account = %self.composer.source.account, id = gone.id.0, reason, "a call that is gone cannot be withdrawn");
+            }
+        }
+    }
+
+    /// Takes a row that does not decode. Where its id and its start can be read, it is known which row is there.
+    fn take_unreadable(&mut self, reason: &str, raw: &str) {
+        self.batch.facts.unreadable.push(content_hash(raw));
+        let row: Option<serde_json::Value> = serde_json::from_str(raw).ok();
+        match row.as_ref().and_then(|row| Some((readable_id(row)?, readable_start(row)?))) {
+            Some(seen) => self.batch.seen.rows.push(seen),
+            None => self.batch.seen.has_nameless = true,
+        }
+        self.set_aside(Stage::Decode, reason, raw, row.as_ref().and_then(readable_id));
+    }
+
+    fn event(&mut self, call: &Call<'_>, change: Change, content: &Prints) -> Result<Record, String> {
         let source = &self.composer.source;
-        let event_id = calls::event_id(&source.account, call.row_id(), change, prints);
+        let event_id = calls::event_id(&source.account, call.row_id(), change, content);
         let event = CallEvent { source, call, change, event_id, observed_at_millis: self.reading.observed_at_millis };
         self.composer.encoder.encode(&event, &mut self.encoded).map_err(|error| error.to_string())?;
         Ok(Record {
@@ -206,7 +266,6 @@ impl Work<'_, '_> {
         if !self.draft.set_aside(content_hash(raw), self.reading.now) {
             return;
         }
-        let id = id.or_else(|| readable_id(raw));
         let mut record = Record {
             topic: self.composer.dead_letters.topic.clone(),
             partition: None,
@@ -248,12 +307,8 @@ impl Work<'_, '_> {
         }
     }
 
-    fn finish(self, page: &Page) -> Batch {
-        let mut batch = self.batch;
-        batch.buckets = self.draft.finish();
-        batch.facts.n_rows = u32::try_from(batch.counts.rows).unwrap_or(u32::MAX);
-        batch.facts.total_items = page.total_items();
-        batch
+    fn finish(self) -> Batch {
+        Batch { buckets: self.draft.finish(), ..self.batch }
     }
 }
 
@@ -271,8 +326,11 @@ pub fn content_hash(raw: &str) -> u64 {
 }
 
 /// The id of a row that does not decode as a whole.
-fn readable_id(raw: &str) -> Option<RowId> {
-    let row: serde_json::Value = serde_json::from_str(raw).ok()?;
+fn readable_id(row: &serde_json::Value) -> Option<RowId> {
     let id = row.get("id")?;
     id.as_i64().or_else(|| id.as_str()?.trim().parse().ok()).map(RowId)
+}
+
+fn readable_start(row: &serde_json::Value) -> Option<LocalTime> {
+    LocalTime::parse(row.get(calls::SORT_BY)?.as_str()?)
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant as Moment;
 
 use crate::batch::{Composer, Target};
 use crate::clock::Clock;
-use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate};
+use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate, Vanished};
 use crate::context::{Context, SchemaProblem};
 use crate::domain::call::AccountId;
 use crate::domain::demand::Pace;
@@ -23,7 +23,7 @@ use crate::poller::Poller;
 use crate::progress::Progress;
 use crate::purse::Purse;
 use crate::state::StateError;
-use crate::stream::calls::{self, EventSource};
+use crate::stream::calls::{self, Counted, EventSource};
 use crate::wiring;
 
 /// How alike two names must be to be offered as the one that was meant.
@@ -138,14 +138,16 @@ impl Subject {
         let topic = self.calls_topic.for_account(self.account.service, &self.id);
         let events = Target::new(&topic, context.topics.limit_of(&topic).await?);
         let dead_letters = Target::new(context.topics.dead_letter(), context.topics.dead_letter_limit().await);
+        let counted = Counted::without(self.account.ignored_columns.clone());
         let encoder = context.schemas.encoder(&topic).await?;
         let progress = self.progress(context, &zone, lost_at).await?;
         Ok(Poller {
-            composer: Composer { source: self.source(zone), filters, encoder, events, dead_letters },
+            composer: Composer { source: self.source(zone), filters, counted, encoder, events, dead_letters },
             progress,
             ladder: self.ladder(),
             points_share: self.account.poll.points_share,
             page_size: self.account.poll.page_size,
+            withdraws_vanished: self.account.poll.vanished == Vanished::Withdraw,
             client: self.client.clone(),
             purse: self.purse.clone(),
             user_id: self.user_id,

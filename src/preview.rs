@@ -22,7 +22,7 @@ use crate::domain::time::{Instant, Interval, LocalInterval};
 use crate::edge::data_api::{ApiError, Class, Page, Row};
 use crate::opening::{OpenError, Subject};
 use crate::poller;
-use crate::stream::calls::{self, Call, CallEvent, EventSource, PartDigests};
+use crate::stream::calls::{self, Call, CallEvent, Counted, EventSource, PartDigests};
 
 /// Who looks at a screen waits for the points of the next minute, not for those of tomorrow.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
@@ -250,8 +250,8 @@ impl KeptCall {
     pub fn event_json(&self, source: &EventSource) -> Result<String, PreviewError> {
         let call = self.call()?;
         let change = Change { event: EventType::Created, revision: 1, changed: Parts::NONE };
-        let event_id =
-            calls::event_id(&source.account, call.row_id(), change, &call.prints(&mut PartDigests::default()));
+        let prints = call.prints(&Counted::all(), &source.zone, &mut PartDigests::default());
+        let event_id = calls::event_id(&source.account, call.row_id(), change, &prints);
         let event = CallEvent { source, call: &call, change, event_id, observed_at_millis: self.observed_at_millis };
         Ok(serde_json::to_string(&event)?)
     }

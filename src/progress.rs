@@ -4,6 +4,7 @@
 //! page in one transaction, and [`Progress::apply`] takes it only together with the [`Acknowledged`] of that
 //! transaction. So memory never runs ahead of Kafka, and a step that was lost is simply made again.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use jiff::tz::TimeZone;
 
 use crate::domain::call::AccountId;
 use crate::domain::coverage::Coverage;
-use crate::domain::ledger::{Bucket, Draft, Ledger};
+use crate::domain::ledger::{Bucket, Ledger};
 use crate::domain::plan::{Clocks, Ladder};
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
 use crate::edge::kafka::{Acknowledged, Record, partition_of};
-use crate::state::{CoverageRecord, StateError, StateKey, StatePart, Stored, pieces};
+use crate::state::{CoverageRecord, LARGEST_PIECE, StateError, StateKey, StatePart, Stored, pieces};
 
 /// Kept beyond the horizon, so that a reading planned a moment ago finds its rows in the ledger.
 const SLACK: Duration = Duration::from_hours(2);
@@ -129,8 +130,8 @@ impl Progress {
         self.floor
     }
 
-    pub fn draft(&self) -> Draft<'_> {
-        self.ledger.draft()
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Hours that no reading will touch again: beyond the horizon, and read completely.
@@ -168,19 +169,32 @@ impl Progress {
     fn state_records(&self, pending: &Pending, place: &StatePlace) -> Vec<Record> {
         let mut records = vec![self.state_record(StatePart::Coverage, Some(pending.coverage.to_json()), place)];
         for (hour, bucket) in &pending.buckets {
-            let pieces = pieces(bucket).into_iter().enumerate();
-            records.extend(pieces.map(|(piece, packed)| {
+            let pieces = if bucket.is_empty() { Vec::new() } else { pieces(bucket) };
+            // A bucket that has become smaller leaves no piece of its former self behind.
+            let left_over = pieces.len()..self.n_stored_pieces(*hour);
+            records.extend(pieces.into_iter().enumerate().map(|(piece, packed)| {
                 let part = StatePart::Ledger { hour: *hour, piece };
-                let value = (!bucket.is_empty()).then(|| packed.as_bytes().to_vec());
-                self.state_record(part, value, place)
+                self.state_record(part, Some(packed.as_bytes().to_vec()), place)
             }));
+            records.extend(self.tombstones(*hour, left_over, place));
         }
         for hour in &pending.forgotten {
-            let n_pieces = pieces(&self.ledger.bucket(*hour)).len();
-            let tombstone = |piece| self.state_record(StatePart::Ledger { hour: *hour, piece }, None, place);
-            records.extend((0..n_pieces).map(tombstone));
+            records.extend(self.tombstones(*hour, 0..self.n_stored_pieces(*hour), place));
         }
         records
+    }
+
+    fn tombstones(&self, hour: LocalHour, pieces: Range<usize>, place: &StatePlace) -> impl Iterator<Item = Record> {
+        pieces.map(move |piece| self.state_record(StatePart::Ledger { hour, piece }, None, place))
+    }
+
+    /// In how many pieces an hour lies in the state topic; rather more than less where another release wrote them.
+    fn n_stored_pieces(&self, hour: LocalHour) -> usize {
+        match self.ledger.packed(hour) {
+            None => 0,
+            Some(packed) if packed.as_bytes().len() <= LARGEST_PIECE => 1,
+            Some(packed) => pieces(&packed.unpack()).len(),
+        }
     }
 
     fn state_record(&self, part: StatePart, value: Option<Vec<u8>>, place: &StatePlace) -> Record {
@@ -205,5 +219,63 @@ impl Progress {
         self.ledger.apply(pending.buckets);
         self.ledger.forget(&pending.forgotten);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::call::RowId;
+    use crate::domain::ledger::{ColumnSets, Entry, Parts, Prints};
+    use crate::domain::plan::BackfillOrder;
+
+    const HOUR: LocalHour = LocalHour::from_number(492_000);
+
+    fn bucket(n_entries: i64) -> Bucket {
+        let prints = Prints::from_hashes([Some(u64::MAX); 5]);
+        let entry = Entry { prints, unknown: Parts::NONE, revision: 1, withdrawn: false, second: None };
+        let entries = (0..n_entries).map(|n| (RowId(n), entry)).collect();
+        Bucket { entries, ..Bucket::new(ColumnSets::OF_FORMAT_1) }
+    }
+
+    fn progress_with(bucket: &Bucket, ladder: &Ladder) -> Progress {
+        let now = Instant::from_unix_seconds(1_772_435_731);
+        let mut progress = Progress::begin(AccountId::new("acme"), "calls", now, ladder, now);
+        progress.ledger.restore(HOUR, bucket);
+        progress
+    }
+
+    /// The pieces that a step writes, and those that it removes.
+    fn pieces_of(progress: &Progress, step: Step, ladder: &Ladder) -> (Vec<usize>, Vec<usize>) {
+        let place = StatePlace { topic: "state".into(), partitions: 1 };
+        let (_, records) = progress.prepare(step, ladder, &TimeZone::UTC, &place);
+        let piece = |record: &Record| {
+            let key = StateKey::parse(std::str::from_utf8(record.key.as_deref().unwrap()).unwrap()).unwrap();
+            match key.part {
+                StatePart::Ledger { hour: HOUR, piece } => Some((piece, record.value.is_some())),
+                _ => None,
+            }
+        };
+        let (written, removed): (Vec<_>, Vec<_>) =
+            records.iter().filter_map(piece).partition(|(_, is_written)| *is_written);
+        let numbers = |pieces: Vec<(usize, bool)>| pieces.into_iter().map(|(piece, _)| piece).collect();
+        (numbers(written), numbers(removed))
+    }
+
+    #[test]
+    fn no_piece_of_a_larger_bucket_stays_behind() {
+        let ladder = Ladder { tiers: Vec::new(), backfill: BackfillOrder::Newest, adaptive: false };
+        let large = progress_with(&bucket(60_000), &ladder);
+        let becomes = |bucket| Step { buckets: vec![(HOUR, bucket)], ..Step::default() };
+        let all: Vec<usize> = (0..large.n_stored_pieces(HOUR)).collect();
+        assert!(all.len() > 1);
+        assert_eq!(pieces_of(&large, becomes(bucket(60_000)), &ladder), (all.clone(), Vec::new()));
+        assert_eq!(pieces_of(&large, becomes(bucket(7)), &ladder), (vec![0], all[1..].to_vec()));
+        assert_eq!(pieces_of(&large, becomes(bucket(0)), &ladder), (Vec::new(), all.clone()));
+        let forgotten = Step { forgotten: vec![HOUR], ..Step::default() };
+        assert_eq!(pieces_of(&large, forgotten, &ladder), (Vec::new(), all));
+
+        let small = progress_with(&bucket(7), &ladder);
+        assert_eq!(pieces_of(&small, becomes(bucket(8)), &ladder), (vec![0], Vec::new()));
     }
 }

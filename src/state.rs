@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use crate::domain::plan::Clocks;
 use crate::domain::time::{Instant, Interval, LocalHour};
 
 /// A broker's default `max.message.bytes` is 1 MiB; half of it leaves room for whatever else stands in a batch.
-const LARGEST_PIECE: usize = 512 * 1024;
+pub const LARGEST_PIECE: usize = 512 * 1024;
 
 /// What a key of the state topic is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +175,12 @@ impl Stored {
         let mut buckets: BTreeMap<LocalHour, Bucket> = BTreeMap::new();
         for (hour, bytes) in &self.ledger {
             let piece = Packed::read(bytes).map_err(|source| StateError::Ledger { hour: *hour, source })?;
-            buckets.entry(*hour).or_default().join(piece);
+            match buckets.entry(*hour) {
+                Entry::Vacant(place) => {
+                    place.insert(piece);
+                }
+                Entry::Occupied(mut whole) => whole.get_mut().join(piece),
+            }
         }
         Ok(buckets)
     }
@@ -184,7 +190,7 @@ impl Stored {
 mod tests {
     use super::*;
     use crate::domain::call::RowId;
-    use crate::domain::ledger::{Entry, Prints};
+    use crate::domain::ledger::{ColumnSets, Entry, Parts, Prints};
 
     fn at(text: &str) -> Instant {
         read_instant(text).unwrap()
@@ -192,8 +198,9 @@ mod tests {
 
     fn bucket(n_entries: i64) -> Bucket {
         let prints = Prints::from_hashes([Some(u64::MAX); 5]);
-        let entry = Entry { prints, revision: 70_000, withdrawn: false };
-        Bucket { entries: (0..n_entries).map(|n| (RowId(n * 1_000_003), entry)).collect(), ..Bucket::default() }
+        let entry = Entry { prints, unknown: Parts::NONE, revision: 70_000, withdrawn: false, second: Some(3599) };
+        let entries = (0..n_entries).map(|n| (RowId(n * 1_000_003), entry)).collect();
+        Bucket { entries, ..Bucket::new(ColumnSets::of_hashes([7; 5])) }
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub struct Account {
     /// Never empty.
     pub streams: Vec<Stream>,
     pub filters: AccountFilters,
+    /// Columns of calls that alone do not make an event. Known names, in order, each once.
+    pub ignored_columns: Vec<String>,
     pub poll: Poll,
 }
 
@@ -152,10 +154,18 @@ pub struct Poll {
     pub backfill: BackfillOrder,
     /// Whether points to spare go into earlier reads.
     pub adaptive: bool,
+    pub vanished: Vanished,
     /// Never empty, ages strictly ascending; the last age is the horizon.
     pub tiers: Vec<Tier>,
     /// Above 0, at most 1.
     pub points_share: f64,
+}
+
+/// What becomes of a published call that a complete later read no longer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vanished {
+    Keep,
+    Withdraw,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -161,9 +161,8 @@ pub fn unknown_word(value: &str, accepted: &[&str]) -> String {
 }
 
 /// Words of the configuration whose effect comes with a later version.
-const LATER: [(&str, &str, &str); 5] = [
+const LATER: [(&str, &str, &str); 4] = [
     ("delivery", "at_least_once", "leave the key out or set `exactly_once`"),
-    ("vanished", "withdraw", "leave the key out or set `keep`"),
     ("streams", "chats", "only `calls` is"),
     ("streams", "offline_messages", "only `calls` is"),
     ("streams", "goals", "only `calls` is"),

@@ -4,16 +4,25 @@
 //! revision. A row read again is compared with it: the answer is an event or silence. Rows lie in buckets by the hour
 //! of their start. A bucket stays packed; a [`Draft`] opens the few that a page touches and leaves the ledger as it
 //! is, so that nothing moves before Kafka has acknowledged.
+//!
+//! Fingerprints are compared only where both were made of the same columns in the same way ([`ColumnSets`]). What was
+//! made otherwise, by an earlier release or before columns were ignored, is not known: it is no news, and the entry
+//! takes the present fingerprint when its row is read next.
 
+mod bucket;
+mod draft;
 mod packed;
+mod roll_call;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::call::RowId;
 use super::filter::LeftOut;
-use super::time::{LocalHour, LocalTime};
+use super::time::LocalHour;
 
+pub use bucket::{Bucket, Entry};
+pub use draft::{Draft, Gone, Sighting};
 pub use packed::{FORMAT, Packed, UnpackError};
+pub use roll_call::RollCall;
 
 /// What `changed` names. The order is that of the stored bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +48,12 @@ impl Part {
     }
 }
 
+impl FromIterator<Part> for Parts {
+    fn from_iter<I: IntoIterator<Item = Part>>(parts: I) -> Self {
+        parts.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
 /// A set of parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Parts(u8);
@@ -50,6 +65,10 @@ impl Parts {
         Self(self.0 | 1 << part as u8)
     }
 
+    pub const fn union(self, others: Parts) -> Self {
+        Self(self.0 | others.0)
+    }
+
     pub const fn contains(self, part: Part) -> bool {
         self.0 & (1 << part as u8) != 0
     }
@@ -58,8 +77,29 @@ impl Parts {
         self.0 == 0
     }
 
+    fn iter(self) -> impl Iterator<Item = Part> {
+        Part::ALL.into_iter().filter(move |part| self.contains(*part))
+    }
+
     pub fn names(self) -> Vec<&'static str> {
-        Part::ALL.into_iter().filter(|part| self.contains(*part)).map(Part::as_str).collect()
+        self.iter().map(Part::as_str).collect()
+    }
+}
+
+/// What the fingerprint of each part is made of: a short hash of the names of its columns and of how they are digested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnSets([u32; Part::ALL.len()]);
+
+impl ColumnSets {
+    /// What release 0.1.0 made its fingerprints of; its buckets, of format 1, do not say so.
+    pub const OF_FORMAT_1: ColumnSets = ColumnSets([0x15ed_a12b, 0xa157_d8ea, 0x9722_1ce7, 0x066f_6f5e, 0xe138_878e]);
+
+    pub const fn of_hashes(hashes: [u32; Part::ALL.len()]) -> Self {
+        Self(hashes)
+    }
+
+    fn differing(&self, other: &ColumnSets) -> Parts {
+        Part::ALL.into_iter().filter(|part| self.0[*part as usize] != other.0[*part as usize]).collect()
     }
 }
 
@@ -80,18 +120,17 @@ impl Prints {
         &self.0
     }
 
-    fn changed_since(&self, earlier: &Prints) -> Parts {
-        let differing = Part::ALL.into_iter().filter(|part| self.0[*part as usize] != earlier.0[*part as usize]);
-        differing.fold(Parts::NONE, Parts::with)
+    /// The parts that are known of the entry, and differ from it.
+    fn changed_since(&self, earlier: &Entry) -> Parts {
+        let differs = |part: &Part| self.0[*part as usize] != earlier.prints.0[*part as usize];
+        Part::ALL.into_iter().filter(|part| !earlier.unknown.contains(*part)).filter(differs).collect()
     }
-}
 
-/// What the ledger keeps of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub prints: Prints,
-    pub revision: u32,
-    pub withdrawn: bool,
+    /// These fingerprints, with those of `parts` taken from another row.
+    fn with_parts_of(mut self, parts: Parts, other: &Prints) -> Self {
+        parts.iter().for_each(|part| self.0[part as usize] = other.0[part as usize]);
+        self
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,47 +186,13 @@ pub fn diff(known: Option<&Entry>, prints: &Prints, verdict: Result<(), LeftOut>
             Err(why) => Outcome::LeftOut(why),
         };
     };
-    let changed = prints.changed_since(&known.prints);
+    let changed = prints.changed_since(known);
     let publish = |event| Outcome::Publish(Change { event, revision: known.revision + 1, changed });
     match (known.withdrawn, verdict) {
         (false, Ok(())) if changed.is_empty() => Outcome::Unchanged,
         (_, Ok(())) => publish(EventType::Updated),
         (false, Err(_)) => publish(EventType::Withdrawn),
         (true, Err(why)) => Outcome::LeftOut(why),
-    }
-}
-
-/// One hour, opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bucket {
-    pub entries: BTreeMap<RowId, Entry>,
-    /// Content hashes of rows that were set aside as dead letters while this was the present hour.
-    pub dead: BTreeSet<u64>,
-}
-
-impl Bucket {
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.dead.is_empty()
-    }
-
-    /// Two buckets of half the size.
-    pub fn halves(mut self) -> (Self, Self) {
-        let middle = self.entries.keys().nth(self.entries.len() / 2).copied();
-        let upper = middle.map(|id| self.entries.split_off(&id)).unwrap_or_default();
-        (self, Self { entries: upper, dead: BTreeSet::new() })
-    }
-
-    /// Puts halves together again. Where both have a row, the later revision is true.
-    pub fn join(&mut self, other: Bucket) {
-        for (id, entry) in other.entries {
-            match self.entries.get(&id) {
-                Some(known) if known.revision >= entry.revision => {}
-                _ => {
-                    self.entries.insert(id, entry);
-                }
-            }
-        }
-        self.dead.extend(other.dead);
     }
 }
 
@@ -206,17 +211,27 @@ impl Ledger {
     }
 
     /// An hour, opened.
-    pub fn bucket(&self, hour: LocalHour) -> Bucket {
-        self.hours.get(&hour).map(Packed::unpack).unwrap_or_default()
+    pub fn bucket(&self, hour: LocalHour) -> Option<Bucket> {
+        self.hours.get(&hour).map(Packed::unpack)
     }
 
-    pub fn draft(&self) -> Draft<'_> {
-        Draft { ledger: self, opened: BTreeMap::new() }
+    pub fn packed(&self, hour: LocalHour) -> Option<&Packed> {
+        self.hours.get(&hour)
+    }
+
+    /// Begins a step in which fingerprints are made of these columns.
+    pub fn draft(&self, sets: ColumnSets) -> Draft<'_> {
+        Draft::new(self, sets)
     }
 
     /// Number of hours held.
     pub fn hours(&self) -> impl DoubleEndedIterator<Item = LocalHour> {
         self.hours.keys().copied()
+    }
+
+    /// The hours held from `first` to `last`.
+    fn hours_between(&self, first: LocalHour, last: LocalHour) -> impl Iterator<Item = LocalHour> {
+        self.hours.range(first..=last).map(|(hour, _)| *hour)
     }
 
     /// Bytes held by packed buckets.
@@ -243,72 +258,6 @@ impl Ledger {
                 self.dead.retain(|hash| !bucket.dead.contains(hash));
             }
         }
-    }
-}
-
-/// The ledger as it will be when the step in hand is acknowledged.
-pub struct Draft<'l> {
-    ledger: &'l Ledger,
-    opened: BTreeMap<LocalHour, Opened>,
-}
-
-struct Opened {
-    bucket: Bucket,
-    touched: bool,
-}
-
-impl Draft<'_> {
-    /// What reading this row means. Nothing is noted yet: its event may turn out to be impossible.
-    pub fn compare(&mut self, id: RowId, start: LocalTime, prints: &Prints, verdict: Result<(), LeftOut>) -> Outcome {
-        let home = self.home(id, start);
-        diff(self.open(home).bucket.entries.get(&id), prints, verdict)
-    }
-
-    /// Notes that a change is published, so that the same row later in the page is no news.
-    pub fn note(&mut self, id: RowId, start: LocalTime, prints: &Prints, change: Change) {
-        let home = self.home(id, start);
-        if home != start.hour() {
-            let former = self.open(home);
-            former.bucket.entries.remove(&id);
-            former.touched = true;
-        }
-        let withdrawn = change.event == EventType::Withdrawn;
-        let opened = self.open(start.hour());
-        opened.bucket.entries.insert(id, Entry { prints: *prints, revision: change.revision, withdrawn });
-        opened.touched = true;
-    }
-
-    /// The hour that holds the row: that of its start, or the one beside it when the start was corrected since.
-    fn home(&mut self, id: RowId, start: LocalTime) -> LocalHour {
-        let hour = start.hour();
-        let nearby = [hour, LocalHour::from_number(hour.number() - 1), LocalHour::from_number(hour.number() + 1)];
-        let holds = |hour: &LocalHour| self.open(*hour).bucket.entries.contains_key(&id);
-        nearby.into_iter().find(holds).unwrap_or(hour)
-    }
-
-    /// Notes a row set aside by the hash of its content; false when it was set aside before.
-    pub fn set_aside(&mut self, content: u64, now: LocalTime) -> bool {
-        let known = self.ledger.dead.contains(&content)
-            || self.opened.values().any(|opened| opened.bucket.dead.contains(&content));
-        if !known {
-            let opened = self.open(now.hour());
-            opened.bucket.dead.insert(content);
-            opened.touched = true;
-        }
-        !known
-    }
-
-    /// The buckets that differ from the ledger's.
-    pub fn finish(self) -> Vec<(LocalHour, Bucket)> {
-        self.opened
-            .into_iter()
-            .filter(|(_, opened)| opened.touched)
-            .map(|(hour, opened)| (hour, opened.bucket))
-            .collect()
-    }
-
-    fn open(&mut self, hour: LocalHour) -> &mut Opened {
-        self.opened.entry(hour).or_insert_with(|| Opened { bucket: self.ledger.bucket(hour), touched: false })
     }
 }
 

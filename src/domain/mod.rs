@@ -5,6 +5,7 @@
 
 pub mod allotment;
 pub mod call;
+pub mod complete;
 pub mod coverage;
 pub mod demand;
 pub mod experience;

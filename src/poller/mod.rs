@@ -5,6 +5,7 @@
 //! wrong, the progress holds what Kafka has acknowledged, and the next plan starts from there.
 
 mod fetch;
+mod missing;
 mod show;
 
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Poller {
     pub ladder: Ladder,
     pub points_share: f64,
     pub page_size: u32,
+    /// Whether calls that the API no longer has are withdrawn.
+    pub withdraws_vanished: bool,
     pub client: Client,
     /// The points of the credential.
     pub purse: Arc<Purse>,
@@ -169,13 +172,17 @@ impl Poller {
         outcome: &mut Outcome,
     ) -> Result<(), ReadError> {
         let mut paging = Paging::new(window.to_local(self.zone()), self.page_size);
+        let mut roll_call = self.roll_call(window);
         let mut fetched = self.fetch(&paging.request()).await?;
         loop {
             let Fetched { page, room } = fetched;
-            let batch = self.compose(&page, window);
+            let page_reading = self.page_reading(window);
+            let batch = self.compose(&page, &page_reading);
             self.learn_row_size(&page, &batch);
             drop(page);
+            let request = paging.request();
             let advance = paging.advance(&batch.facts)?;
+            let batch = self.call_the_roll(&mut roll_call, &request, advance, &page_reading, batch);
             let completes = (is_last && advance == Advance::Done).then_some(reading);
             let step = self.step(window, advance, completes, batch.buckets);
             let live = self.live_in_between(reading);
@@ -244,14 +251,17 @@ impl Poller {
         self.show_done(reading, outcome);
     }
 
-    fn compose(&self, page: &Page, window: Interval) -> Batch {
-        let reading = PageReading {
+    fn compose(&self, page: &Page, reading: &PageReading) -> Batch {
+        at_work(|| self.composer.compose(page, reading, self.progress.ledger()))
+    }
+
+    fn page_reading(&self, window: Interval) -> PageReading {
+        PageReading {
             window: window.to_local(self.zone()),
             observed_at_millis: self.context.clock.now_millis(),
             now: self.context.clock.now().to_local(self.zone()),
             former_zone: None,
-        };
-        at_work(|| self.composer.compose(page, &reading, self.progress.draft()))
+        }
     }
 
     async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {

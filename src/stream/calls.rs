@@ -3,6 +3,8 @@
 //! The columns, how they fall into parts, what the filters look at, and the event. Reading, paging, the ledger and
 //! publishing do not know which stream they serve.
 
+mod prints;
+
 use std::borrow::Cow;
 
 use jiff::Timestamp;
@@ -11,11 +13,14 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 use uuid::Uuid;
 
-use super::record::{Digests, Fields, Record, hash, wire_record};
+use super::record::{Fields, Record, wire_record};
 use super::wire::{Extra, Items, Money, Text, Texts, WireTime};
 use crate::domain::call::{AccountId, RowId, Service};
 use crate::domain::filter::Traits;
-use crate::domain::ledger::{Change, EventType, Part, Prints};
+use crate::domain::ledger::{Change, EventType, Prints};
+use crate::domain::time::LocalTime;
+
+pub use prints::{ALWAYS_COUNTED, Counted, PartDigests};
 
 /// The name in the configuration, in state keys and in metrics.
 pub const NAME: &str = "calls";
@@ -205,36 +210,9 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The fingerprint of each part, made in `scratch` so that a page needs one allocation, not one a row.
-    pub fn prints(&self, scratch: &mut PartDigests) -> Prints {
-        scratch.0.iter_mut().for_each(Vec::clear);
-        self.digest_columns(scratch);
-        Prints::from_hashes(std::array::from_fn(|part| match scratch.0[part].as_slice() {
-            [] => None,
-            digest => Some(hash(digest)),
-        }))
-    }
-}
-
-/// The part of a call that a column belongs to: what `changed` names.
-const fn part_of(column: &str) -> Part {
-    match column.as_bytes() {
-        b"tags" => Part::Tags,
-        b"sale_date" | b"sale_cost" => Part::Sale,
-        b"last_answered_employee_rating" => Part::Rating,
-        b"call_records" | b"wav_call_records" | b"full_record_file_link" | b"voice_mail_records" => Part::Records,
-        _ => Part::Other,
-    }
-}
-
-/// One digest for each part.
-#[derive(Default)]
-pub struct PartDigests([Vec<u8>; Part::ALL.len()]);
-
-impl Digests for PartDigests {
-    #[inline]
-    fn of(&mut self, column: &'static str) -> &mut Vec<u8> {
-        &mut self.0[part_of(column) as usize]
+    /// A row with nothing but its id and its start, as JSON: all that is left of one that the API no longer has.
+    pub fn bare_row(id: RowId, start: LocalTime) -> String {
+        format!(r#"{{"id":{id},"start_time":"{start}"}}"#)
     }
 }
 

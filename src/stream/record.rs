@@ -31,6 +31,9 @@ pub trait Column<'a>: FromWire<'a> {
     /// and a column that was not there are the same.
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>);
 
+    /// The columns of nested records.
+    const NESTED: &'static [&'static str] = &[];
+
     /// Adds unknown columns of nested records, under `column[index].name`.
     fn nested_extra(&self, _name: &str, _extra: &mut Extra<'a>) {}
 }
@@ -39,6 +42,7 @@ pub trait Column<'a>: FromWire<'a> {
 pub trait Record<'a>: Sized {
     /// The record's name in the schema.
     const NAME: &'static str;
+    const COLUMNS: &'static [&'static str];
     const FIELDS: usize;
 
     fn write<S: SerializeStruct>(&self, zone: &TimeZone, fields: &mut S) -> Result<(), S::Error>;
@@ -163,7 +167,8 @@ impl<'a> Column<'a> for WireTime<'a> {
         event.serialize_field(place.local_name, &self.text)
     }
 
-    /// By meaning, not by text: a `T` for the space is no change.
+    /// By meaning, not by text: a `T` for the space is no change. The moment is not in it, so that the zone is not
+    /// either; see [`digest_offset`].
     fn digest(&self, name: &'static str, digest: &mut Vec<u8>) {
         tag(name, digest);
         digest.extend_from_slice(&self.local.seconds().to_le_bytes());
@@ -223,6 +228,8 @@ impl<'a, T: Record<'a>> Column<'a> for Items<T>
 where
     Items<T>: FromWire<'a>,
 {
+    const NESTED: &'static [&'static str] = T::COLUMNS;
+
     fn write<S: SerializeStruct>(&self, place: &Place<'_>, event: &mut S) -> Result<(), S::Error> {
         event.serialize_field(place.name, &InZone { items: self, zone: place.zone, row: std::marker::PhantomData })
     }
@@ -292,6 +299,12 @@ pub fn digest_extra(extra: &Extra<'_>, digest: &mut Vec<u8>) {
     unordered("extra", hashes, digest);
 }
 
+/// Adds how far the account's clock was from UTC: with it the moment changes that an event tells.
+pub fn digest_offset(time: &WireTime<'_>, zone: &TimeZone, digest: &mut Vec<u8>) {
+    let offset = time.local.seconds() - time.local.to_instant(zone).unix_seconds();
+    digest.extend_from_slice(&offset.to_le_bytes());
+}
+
 fn is_empty_json(json: &str) -> bool {
     matches!(json, "null" | "[]" | "{}" | "\"\"")
 }
@@ -312,14 +325,15 @@ pub fn hash(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(bytes)
 }
 
-/// Where the digest of a column goes: one buffer for a nested record, one for each part of a row.
+/// Where the digest of a column goes: one buffer for a nested record, one for each part of a row; none for a column that
+/// does not count.
 pub trait Digests {
-    fn of(&mut self, column: &'static str) -> &mut Vec<u8>;
+    fn of(&mut self, column: &'static str) -> Option<&mut Vec<u8>>;
 }
 
 impl Digests for Vec<u8> {
-    fn of(&mut self, _: &'static str) -> &mut Vec<u8> {
-        self
+    fn of(&mut self, _: &'static str) -> Option<&mut Vec<u8>> {
+        Some(self)
     }
 }
 
@@ -337,6 +351,10 @@ macro_rules! wire_record {
         impl<'a> $name<'a> {
             /// The columns in the order of the table.
             pub const COLUMNS: &'static [&'static str] = &[$( stringify!($field) ),*];
+
+            /// For each of them, the columns of the records nested in it.
+            pub const NESTED: &'static [&'static [&'static str]] =
+                &[$( <$ty as $crate::stream::record::Column>::NESTED ),*];
 
             /// Adds every column to an event or a nested record.
             pub fn write_columns<S: serde::ser::SerializeStruct>(
@@ -358,9 +376,12 @@ macro_rules! wire_record {
 
             /// Adds what the fingerprints are made of.
             pub fn digest_columns(&self, digests: &mut impl $crate::stream::record::Digests) {
-                $( $crate::stream::record::Column::digest(
-                    &self.$field, stringify!($field), digests.of(stringify!($field))); )*
-                $crate::stream::record::digest_extra(&self.extra, digests.of("extra"));
+                $( if let Some(digest) = digests.of(stringify!($field)) {
+                    $crate::stream::record::Column::digest(&self.$field, stringify!($field), digest);
+                } )*
+                if let Some(digest) = digests.of("extra") {
+                    $crate::stream::record::digest_extra(&self.extra, digest);
+                }
             }
 
             /// Unknown columns, those of nested records included.
@@ -373,6 +394,7 @@ macro_rules! wire_record {
 
         impl<'a> $crate::stream::record::Record<'a> for $name<'a> {
             const NAME: &'static str = stringify!($name);
+            const COLUMNS: &'static [&'static str] = $name::COLUMNS;
             const FIELDS: usize = 0 $( + <$ty as $crate::stream::record::Column>::FIELDS )*;
 
             fn write<S: serde::ser::SerializeStruct>(

@@ -8,18 +8,20 @@ use jiff::tz::TimeZone;
 
 use super::Check;
 use crate::config::checked::{
-    Account, AccountFilters, Credentials, Customers, Poll, StartFrom, Stream, TagRef, Timezone,
+    Account, AccountFilters, Credentials, Customers, Poll, StartFrom, Stream, TagRef, Timezone, Vanished,
 };
 use crate::config::path::Path;
 use crate::config::raw::{
     CustomersForm, OWN_KEYS, Period, RawAccount, RawBackfill, RawChannels, RawCredentials, RawFilters, RawInclude,
     RawNamedChannels, RawPoll, RawStream, RawTier, RawVanished, ServiceForm, StaticForm, TagForm,
 };
+use crate::config::read::nearest;
 use crate::config::secret::Secret;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::filter::{Channels, DYNAMIC_SOURCES, Include, NamedChannels, StaticChannels};
 use crate::domain::plan::{BackfillOrder, Tier};
 use crate::domain::time::LocalTime;
+use crate::stream::calls::{ALWAYS_COUNTED, Call};
 
 /// The Data API tells time in whole seconds; nothing shorter can be read.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -74,6 +76,7 @@ fn account(check: &mut Check<'_>, raw: &RawAccount, at: &Path) -> Account {
         start_from: settings.start_from,
         streams: settings.streams,
         filters: AccountFilters { include: include(&raw.filters), tags: settings.tags, channels },
+        ignored_columns: settings.ignored_columns,
         poll: settings.poll,
     }
 }
@@ -85,22 +88,35 @@ struct Settings {
     start_from: StartFrom,
     streams: Vec<Stream>,
     tags: Vec<TagRef>,
+    ignored_columns: Vec<String>,
     poll: Poll,
 }
 
 fn settings(check: &mut Check<'_>, raw: &RawAccount, at: &Path) -> Settings {
-    if !raw.changes.ignore.is_empty() {
-        let message = "`ignore` is not available in this version; leave it out or empty";
-        check.tell(&at.key("changes").key("ignore"), message);
-    }
     Settings {
         customers: customers(check, &raw.customers, &at.key("customers")),
         timezone: timezone(check, &raw.timezone, &at.key("timezone")),
         start_from: start_from(check, &raw.start_from, &at.key("start_from")),
         streams: streams(check, &raw.streams, &at.key("streams")),
         tags: tags(check, &raw.filters.tags, &at.key("filters").key("tags")),
+        ignored_columns: ignored_columns(check, &raw.changes.ignore, &at.key("changes").key("ignore")),
         poll: poll(check, &raw.poll, &at.key("poll")),
     }
+}
+
+fn ignored_columns(check: &mut Check<'_>, names: &[String], at: &Path) -> Vec<String> {
+    for (index, name) in names.iter().enumerate() {
+        let at = at.index(index);
+        if ALWAYS_COUNTED.contains(&name.as_str()) {
+            check.tell(&at, format!("`{name}` cannot be ignored: it tells which call it is"));
+        } else if !Call::COLUMNS.contains(&name.as_str()) {
+            let near = nearest(name, Call::COLUMNS).map(|near| format!("; did you mean `{near}`?"));
+            let message = format!("`{name}` is no column of calls{}", near.unwrap_or_default());
+            check.tell(&at, message);
+        }
+    }
+    let names: BTreeSet<&String> = names.iter().collect();
+    names.into_iter().cloned().collect()
 }
 
 fn name(check: &mut Check<'_>, value: Option<&String>, at: &Path) -> String {
@@ -270,9 +286,6 @@ fn poll(check: &mut Check<'_>, raw: &RawPoll, at: &Path) -> Poll {
         let message = format!("expected a share above 0 and at most 1, found {}", raw.points_share);
         check.tell(&at.key("points_share"), message);
     }
-    match raw.vanished {
-        RawVanished::Keep => {}
-    }
     Poll {
         page_size: check.number(&at.key("page_size"), raw.page_size, 1..=10_000, 1),
         backfill: match raw.backfill {
@@ -280,6 +293,10 @@ fn poll(check: &mut Check<'_>, raw: &RawPoll, at: &Path) -> Poll {
             RawBackfill::Oldest => BackfillOrder::Oldest,
         },
         adaptive: raw.adaptive,
+        vanished: match raw.vanished {
+            RawVanished::Keep => Vanished::Keep,
+            RawVanished::Withdraw => Vanished::Withdraw,
+        },
         tiers: tiers(check, &raw.tiers, &at.key("tiers")),
         points_share: raw.points_share,
     }

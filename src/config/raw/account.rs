@@ -187,9 +187,9 @@ pub struct RawNamedChannels {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Changes")]
 pub struct RawChanges {
-    /// Columns that alone do not make an UPDATED event. Not available in this version: must be empty.
+    /// Columns of calls that alone do not make an UPDATED event, by the API's names. When another column changes too,
+    /// the event has them all as they are then. `id` and `start_time` cannot be ignored. Filters look at every column.
     #[deserr(default)]
-    #[schemars(length(max = 0))]
     pub ignore: Vec<String>,
 }
 
@@ -208,7 +208,8 @@ pub struct RawPoll {
     /// Spend spare points on earlier reads where changes show up; never later than `every`.
     #[deserr(default = RawPoll::default().adaptive)]
     pub adaptive: bool,
-    /// What to do with a published call that a complete later read no longer has.
+    /// What to do with a published call that a complete later read no longer has: nothing, or publish a WITHDRAWN
+    /// event with its id and start alone. A read counts as complete only when its pages prove it.
     #[deserr(default)]
     pub vanished: RawVanished,
     /// The ladder of re-reading for changes, ages ascending. Rows older than the last age are not read again.
@@ -255,6 +256,7 @@ pub enum RawBackfill {
 pub enum RawVanished {
     #[default]
     Keep,
+    Withdraw,
 }
 
 /// Rows up to `age` old are read again `every` so often.

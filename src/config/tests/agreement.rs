@@ -150,7 +150,7 @@ fn what_the_schema_refuses_by_itself_the_reader_refuses_too() {
         ("defaults", json!({"name": "x"})),
         ("defaults", json!({"poll": {"points_share": 0}})),
         ("defaults", json!({"poll": {"page_size": 0}})),
-        ("defaults", json!({"changes": {"ignore": ["tags"]}})),
+        ("defaults", json!({"changes": {"ignore": "tags"}})),
         ("defaults", json!({"start_from": 7})),
         ("http", json!({"timeout": "60"})),
     ];

@@ -226,15 +226,20 @@ fn each_wrong_value_is_told_with_what_is_expected() {
             LEAST.replace("comagic", "{url: 'dataapi'}"),
             "4:28: accounts[0].service.url: expected a URL such as `http://127.0.0.1:8099/v2.0`",
         ),
+        (
+            account("poll: {vanished: withdrawn}"),
+            "4:43: accounts[0].poll.vanished: `withdrawn` is unknown, did you mean `withdraw`?",
+        ),
+        (
+            account("changes: {ignore: [talk_duration, visits_cuont]}"),
+            "4:70: accounts[0].changes.ignore[1]: `visits_cuont` is no column of calls; did you mean `visits_count`?",
+        ),
+        (account("changes: {ignore: [mood]}"), "4:55: accounts[0].changes.ignore[0]: `mood` is no column of calls"),
+        (
+            account("changes: {ignore: [start_time]}"),
+            "4:55: accounts[0].changes.ignore[0]: `start_time` cannot be ignored: it tells which call it is",
+        ),
         // What comes with a later version.
-        (
-            account("poll: {vanished: withdraw}"),
-            "4:43: accounts[0].poll.vanished: `withdraw` is not available in this version; leave the key out or set `keep`",
-        ),
-        (
-            account("changes: {ignore: [tags]}"),
-            "4:46: accounts[0].changes.ignore: `ignore` is not available in this version; leave it out or empty",
-        ),
         (
             account("streams: [calls, goals]"),
             "4:53: accounts[0].streams[1]: `goals` is not available in this version; only `calls` is",

@@ -112,10 +112,11 @@ fn poll() -> impl Strategy<Value = RawPoll> {
         ages.into_iter().map(|age| RawTier { age: Some(age), every: Some(Period::seconds(1)) }).collect()
     });
     let backfill = prop_oneof![Just(RawBackfill::Newest), Just(RawBackfill::Oldest)];
-    (1..=10_000_i64, backfill, any::<bool>(), tiers, 1..=100_u32).prop_map(
-        |(page_size, backfill, adaptive, tiers, share)| {
+    let vanished = prop_oneof![Just(RawVanished::Keep), Just(RawVanished::Withdraw)];
+    (1..=10_000_i64, backfill, any::<bool>(), vanished, tiers, 1..=100_u32).prop_map(
+        |(page_size, backfill, adaptive, vanished, tiers, share)| {
             let points_share = f64::from(share) / 100.0;
-            RawPoll { page_size, backfill, adaptive, vanished: RawVanished::Keep, tiers, points_share }
+            RawPoll { page_size, backfill, adaptive, vanished, tiers, points_share }
         },
     )
 }

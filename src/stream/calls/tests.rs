@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::domain::ledger::{EventType, Parts};
+use crate::domain::ledger::{EventType, Part, Parts};
 
+mod columns;
 mod fingerprints;
 mod schema;
 
@@ -75,7 +76,7 @@ fn record_of(columns: &[Documented]) -> Map<String, Value> {
 
 fn prints_of(row: &str) -> Prints {
     let call: Call = serde_json::from_str(row).unwrap_or_else(|error| panic!("{error}: {row}"));
-    call.prints(&mut PartDigests::default())
+    call.prints(&Counted::all(), &TimeZone::UTC, &mut PartDigests::default())
 }
 
 fn error_of(row: &Value) -> String {

@@ -19,5 +19,7 @@ mod owners;
 mod paging;
 mod restarts;
 mod secrets;
+mod upgrades;
+mod vanished;
 mod variants;
 mod zones;

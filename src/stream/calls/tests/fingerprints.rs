@@ -205,7 +205,7 @@ proptest! {
         let mut scratch = PartDigests::default();
         for text in &texts {
             let call: Call = serde_json::from_str(text).unwrap();
-            prop_assert_eq!(call.prints(&mut scratch), prints_of(text));
+            prop_assert_eq!(call.prints(&Counted::all(), &TimeZone::UTC, &mut scratch), prints_of(text));
         }
     }
 }

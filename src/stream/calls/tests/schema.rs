@@ -222,7 +222,7 @@ fn encode_and_read(row: &str, change: Change) -> Vec<(String, Avro)> {
         customer_id: Some(90211),
         zone: TimeZone::get("Europe/Moscow").unwrap(),
     };
-    let prints = call.prints(&mut PartDigests::default());
+    let prints = call.prints(&Counted::all(), &TimeZone::UTC, &mut PartDigests::default());
     let event_id = event_id(&source.account, call.row_id(), change, &prints);
     let event = CallEvent { source: &source, call: &call, change, event_id, observed_at_millis: 1_772_435_731_250 };
     let bytes =
