@@ -12,6 +12,11 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+const ONE_SECOND: Duration = Duration::from_secs(1);
+
+/// No clock on a wall is further from UTC, in seconds: the bound of time zone files.
+const FURTHEST_FROM_UTC: i64 = 26 * 3600;
+
 /// A moment, in whole seconds of Unix time: the precision of the Data API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
@@ -107,6 +112,14 @@ impl LocalTime {
     pub fn to_instant(self, zone: &TimeZone) -> Instant {
         let ambiguous = zone.to_ambiguous_timestamp(self.to_civil());
         match ambiguous.compatible() {
+            Ok(timestamp) => Instant(timestamp.as_second()),
+            Err(_) => Instant(self.0),
+        }
+    }
+
+    /// As [`Self::to_instant`], but of a repeated hour the later one.
+    fn to_last_instant(self, zone: &TimeZone) -> Instant {
+        match zone.to_ambiguous_timestamp(self.to_civil()).later() {
             Ok(timestamp) => Instant(timestamp.as_second()),
             Err(_) => Instant(self.0),
         }
@@ -216,20 +229,21 @@ impl Interval {
     }
 
     /// The local window holding every wall-clock time that `zone` shows during the interval, also across a change.
+    ///
+    /// A window that begins or ends within a repeated range is widened to all of it: the API does not say which of the
+    /// two moments a bound there means.
     pub fn to_local(self, zone: &TimeZone) -> LocalInterval {
         let mut hull = LocalInterval { from: self.from.to_local(zone), till: self.till.to_local(zone) };
-        for change in zone.following(self.from.timestamp()) {
-            let at = Instant(change.timestamp().as_second());
-            if at > self.till {
-                break;
-            }
-            let before = Instant(at.0 - 1).to_local(zone).plus_seconds(1);
-            hull.till = hull.till.max(before);
-            if at < self.till {
-                hull.from = hull.from.min(at.to_local(zone));
+        for change in changes_after(self.from, zone).take_while(|change| change.at <= self.till) {
+            hull.till = hull.till.max(change.before);
+            if change.at < self.till {
+                hull.from = hull.from.min(change.after);
             }
         }
-        hull
+        hull.repeated(zone).into_iter().fold(hull, |hull, twice| LocalInterval {
+            from: hull.from.min(twice.from),
+            till: hull.till.max(twice.till),
+        })
     }
 
     /// The part that has been read once every row before the wall-clock time `before` was; None when that is nothing.
@@ -255,12 +269,34 @@ pub struct LocalInterval {
 impl LocalInterval {
     /// The moments at which the clock shows a time of the interval; none when a clock change skips all of it.
     pub fn to_instants(self, zone: &TimeZone) -> Option<Interval> {
-        Interval::new(self.from.to_instant(zone), self.till.to_instant(zone))
+        Interval::new(self.from.to_instant(zone), self.till.plus_seconds(-1).to_last_instant(zone) + ONE_SECOND)
+    }
+
+    /// The times that the clock shows twice, as far as they touch the interval, ascending.
+    pub fn repeated(self, zone: &TimeZone) -> Vec<LocalInterval> {
+        let changes = changes_after(Instant(self.from.0 - FURTHEST_FROM_UTC), zone);
+        let near = changes.take_while(|change| change.at.0 <= self.till.0 + FURTHEST_FROM_UTC);
+        let repeated = near.map(|change| LocalInterval { from: change.after, till: change.before });
+        repeated.filter(|twice| twice.from < twice.till && twice.from < self.till && self.from < twice.till).collect()
     }
 
     pub fn contains(self, time: LocalTime) -> bool {
         self.from <= time && time < self.till
     }
+}
+
+/// A change of the clocks: what they would show then without it, and what they do show.
+struct ClockChange {
+    at: Instant,
+    before: LocalTime,
+    after: LocalTime,
+}
+
+fn changes_after(moment: Instant, zone: &TimeZone) -> impl Iterator<Item = ClockChange> {
+    zone.following(moment.timestamp()).map(|change| {
+        let at = Instant(change.timestamp().as_second());
+        ClockChange { at, before: Instant(at.0 - 1).to_local(zone).plus_seconds(1), after: at.to_local(zone) }
+    })
 }
 
 #[cfg(test)]

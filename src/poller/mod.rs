@@ -168,7 +168,8 @@ impl Poller {
         is_last: bool,
         outcome: &mut Outcome,
     ) -> Result<(), ReadError> {
-        let mut paging = Paging::new(window.to_local(self.zone()), self.page_size);
+        let local = window.to_local(self.zone());
+        let mut paging = Paging::new(local, local.repeated(self.zone()), self.page_size);
         let mut fetched = self.fetch(&paging.request()).await?;
         loop {
             let Fetched { page, room } = fetched;

@@ -1,10 +1,11 @@
-//! Clock changes of real zones, among them half an hour's, Ramadan's, and one that was no change of season.
+//! Clock changes of real zones, among them half an hour's, two hours', Ramadan's, and some that were no change of season
+//! but for good.
 
 use proptest::prelude::*;
 
 use super::*;
 
-const ZONES: [&str; 8] = [
+const ZONES: [&str; 12] = [
     "Europe/Berlin",
     "America/New_York",
     "Australia/Lord_Howe",
@@ -13,6 +14,10 @@ const ZONES: [&str; 8] = [
     "Asia/Tehran",
     "Europe/Moscow",
     "Asia/Dubai",
+    "Asia/Almaty",
+    "Europe/Volgograd",
+    "Antarctica/Troll",
+    "America/Caracas",
 ];
 
 fn zone(name: &str) -> TimeZone {
