@@ -188,7 +188,7 @@ impl Subject {
         let stored = context.store.take(&self.id, calls::NAME, lost_at).await?;
         match Progress::restore(self.id.clone(), calls::NAME, &stored)? {
             Some(mut progress) => {
-                progress.adopt(self.fixed_start(zone), &ladder, now);
+                progress.adopt(self.fixed_start(zone), &ladder, zone, now);
                 Ok(progress)
             }
             None => Ok(Progress::begin(self.id.clone(), calls::NAME, self.first_start(zone, now), &ladder, now)),

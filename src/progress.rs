@@ -104,8 +104,9 @@ impl Progress {
         }))
     }
 
-    /// Takes over what the configuration may have changed since: an earlier start, other tiers.
-    pub fn adopt(&mut self, origin: Option<Instant>, ladder: &Ladder, now: Instant) {
+    /// Takes over what the configuration may have changed since: an earlier start, other tiers. What a clock that was
+    /// ahead has claimed of the time to come is given up.
+    pub fn adopt(&mut self, origin: Option<Instant>, ladder: &Ladder, zone: &TimeZone, now: Instant) {
         if let Some(origin) = origin {
             let nothing_was_forgotten = self.floor == self.coverage.origin();
             self.coverage.extend_back_to(origin);
@@ -114,6 +115,27 @@ impl Progress {
             }
         }
         self.clocks.start_missing(ladder, now);
+        self.clocks.cut_after(ladder, now);
+        if self.coverage.frontier() > now {
+            self.coverage.cut_after(self.latest_known(zone, now));
+        }
+    }
+
+    /// Up to here rows may have been read: it is now, or has been so late by what was published. The clock may also be
+    /// behind for a while, and what was published must not be read as new for that.
+    fn latest_known(&self, zone: &TimeZone, now: Instant) -> Instant {
+        let newest = self.newest_hour().map(|hour| hour.ends_at(zone));
+        now.max(self.floor).max(newest.unwrap_or(now))
+    }
+
+    /// The start of the newest call that was published, to the hour below.
+    pub fn newest_start(&self, zone: &TimeZone) -> Option<Instant> {
+        self.newest_hour().map(|hour| hour.start().to_instant(zone))
+    }
+
+    /// Hours without calls hold rows that were set aside then, whenever their calls were.
+    fn newest_hour(&self) -> Option<LocalHour> {
+        self.ledger.hours().rev().find(|hour| !self.ledger.bucket(*hour).entries.is_empty())
     }
 
     pub fn coverage(&self) -> &Coverage {
@@ -136,7 +158,7 @@ impl Progress {
     /// Hours that no reading will touch again: beyond the horizon, and read completely.
     pub fn forgettable(&self, ladder: &Ladder, zone: &TimeZone, now: Instant) -> Vec<LocalHour> {
         let oldest_needed = ladder.needed_from(&self.clocks, now) - SLACK;
-        let is_past = |hour: &LocalHour| hour.end().to_instant(zone) <= oldest_needed;
+        let is_past = |hour: &LocalHour| hour.ends_at(zone) <= oldest_needed;
         let past = self.ledger.hours().take_while(is_past);
         past.filter(|hour| self.is_covered(*hour, zone)).take(FORGOTTEN_AT_ONCE).collect()
     }
@@ -146,8 +168,15 @@ impl Progress {
         instants.is_none_or(|instants| instants.till <= self.coverage.origin() || self.coverage.covers(instants))
     }
 
-    /// The progress as it will be after `step`, and the state records that say so.
-    pub fn prepare(&self, step: Step, ladder: &Ladder, zone: &TimeZone, place: &StatePlace) -> (Pending, Vec<Record>) {
+    /// The progress as it will be after `step`, and the state records that say so. Nothing later than now counts as read.
+    pub fn prepare(
+        &self,
+        step: Step,
+        ladder: &Ladder,
+        zone: &TimeZone,
+        now: Instant,
+        place: &StatePlace,
+    ) -> (Pending, Vec<Record>) {
         let mut coverage = self.coverage.clone();
         if let Some(covered) = step.covered {
             coverage.add(covered);
@@ -156,7 +185,11 @@ impl Progress {
         if let Some((age, at)) = step.tier_read {
             clocks.read(ladder, age, at);
         }
-        let forgotten_till = step.forgotten.iter().map(|hour| hour.end().to_instant(zone)).max();
+        clocks.cut_after(ladder, now);
+        if coverage.frontier() > now {
+            coverage.cut_after(self.latest_known(zone, now));
+        }
+        let forgotten_till = step.forgotten.iter().map(|hour| hour.ends_at(zone)).max();
         let floor = self.floor.max(forgotten_till.unwrap_or(self.floor));
         let record = CoverageRecord { sequence: self.sequence + 1, coverage, floor, clocks };
         let pending =
@@ -207,3 +240,6 @@ impl Progress {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,9 @@ pub const LONGEST_WINDOW: Duration = Duration::from_hours(88 * 24);
 /// While the back-fill waits for points it is asked for again after this.
 const BACKFILL_AGAIN: Duration = Duration::from_mins(1);
 
+/// Clocks that differ by so little are not worth a reading.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+
 /// One step of the re-reading ladder: rows up to `age` old are re-read `every` so often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tier {
@@ -76,6 +79,17 @@ impl Clocks {
             *clock = at.max(*clock);
         }
         self.0.retain(|age, _| ladder.tiers.iter().any(|tier| tier.age == *age));
+    }
+
+    /// Makes tiers due whose clocks are later than now: the host's clock was ahead when they were read, and by how much is
+    /// not known. One that was ahead by a minute is let be, so that a clock that is being adjusted costs nothing.
+    pub fn cut_after(&mut self, ladder: &Ladder, now: Instant) {
+        for tier in &ladder.tiers {
+            let ahead = self.0.get(&tier.age).is_some_and(|clock| *clock > now + CLOCK_TOLERANCE);
+            if ahead {
+                self.0.insert(tier.age, now - tier.every);
+            }
+        }
     }
 
     /// Tiers that have no clock yet: their rows are new to us and belong to the back-fill, so they start waiting now.

@@ -9,10 +9,8 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
-
-const ONE_SECOND: Duration = Duration::from_secs(1);
 
 /// No clock on a wall is further from UTC, in seconds: the bound of time zone files.
 const FURTHEST_FROM_UTC: i64 = 26 * 3600;
@@ -117,11 +115,12 @@ impl LocalTime {
         }
     }
 
-    /// As [`Self::to_instant`], but of a repeated hour the later one.
-    fn to_last_instant(self, zone: &TimeZone) -> Instant {
-        match zone.to_ambiguous_timestamp(self.to_civil()).later() {
-            Ok(timestamp) => Instant(timestamp.as_second()),
-            Err(_) => Instant(self.0),
+    /// The moment from which on the clock shows this time or later ones: behind both passes of a repeated hour.
+    fn to_end_instant(self, zone: &TimeZone) -> Instant {
+        let second_before = zone.to_ambiguous_timestamp(self.plus_seconds(-1).to_civil());
+        match (second_before.offset(), second_before.later()) {
+            (AmbiguousOffset::Fold { .. }, Ok(timestamp)) => Instant(timestamp.as_second() + 1),
+            _ => self.to_instant(zone),
         }
     }
 
@@ -188,6 +187,11 @@ impl LocalHour {
 
     pub const fn end(self) -> LocalTime {
         LocalTime((self.0 + 1) * 3600)
+    }
+
+    /// When the clock has shown the hour for the last time.
+    pub fn ends_at(self, zone: &TimeZone) -> Instant {
+        self.end().to_end_instant(zone)
     }
 
     /// Reads what `Display` writes: `2026-03-02T10`.
@@ -269,7 +273,7 @@ pub struct LocalInterval {
 impl LocalInterval {
     /// The moments at which the clock shows a time of the interval; none when a clock change skips all of it.
     pub fn to_instants(self, zone: &TimeZone) -> Option<Interval> {
-        Interval::new(self.from.to_instant(zone), self.till.plus_seconds(-1).to_last_instant(zone) + ONE_SECOND)
+        Interval::new(self.from.to_instant(zone), self.till.to_end_instant(zone))
     }
 
     /// The times that the clock shows twice, as far as they touch the interval, ascending.

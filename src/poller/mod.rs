@@ -180,7 +180,8 @@ impl Poller {
             let completes = (is_last && advance == Advance::Done).then_some(reading);
             let step = self.step(window, advance, completes, batch.buckets);
             let live = self.live_in_between(reading);
-            let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), &self.context.place);
+            let now = self.context.clock.latest_now();
+            let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), now, &self.context.place);
             let mut records = batch.records;
             records.extend(state);
 
