@@ -57,9 +57,9 @@ pub use self::{
     in_process::Reply,
     journal::{Counts, Outcome, RequestRecord},
     scenario::{
-        AccountScenario, AgencyAccount, Bound, Bounds, ClockScenario, CustomerScenario, Delay, EndedSession, Hidden,
-        Key, KeyState, Limits, LimitsShape, MaxWindow, MetaData, Scenario, Tables, Ties, Unsorted, UserScenario,
-        Variants,
+        AccountScenario, AgencyAccount, Bound, BoundBy, Bounds, ClockScenario, CustomerScenario, Delay, EndedSession,
+        Hidden, Key, KeyState, Limits, LimitsShape, MaxWindow, MetaData, RepeatedTimes, Scenario, SortBy, Tables, Ties,
+        Unsorted, UserScenario, Variants,
     },
     points::PointsUsed,
     world::{Timeline, TruthCall},
