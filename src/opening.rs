@@ -12,6 +12,7 @@ use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate}
 use crate::context::{Context, SchemaProblem};
 use crate::domain::call::AccountId;
 use crate::domain::demand::Pace;
+use crate::domain::embargo::Embargo;
 use crate::domain::experience::Experience;
 use crate::domain::filter::Filters;
 use crate::domain::plan::Ladder;
@@ -140,7 +141,10 @@ impl Subject {
         let dead_letters = Target::new(context.topics.dead_letter(), context.topics.dead_letter_limit().await);
         let encoder = context.schemas.encoder(&topic).await?;
         let progress = self.progress(context, &zone, lost_at).await?;
+        let newest = progress.newest_start(&zone);
         Ok(Poller {
+            embargo: Embargo::default(),
+            newest,
             composer: Composer { source: self.source(zone), filters, encoder, events, dead_letters },
             progress,
             ladder: self.ladder(),

@@ -7,6 +7,7 @@ pub mod allotment;
 pub mod call;
 pub mod coverage;
 pub mod demand;
+pub mod embargo;
 pub mod experience;
 pub mod filter;
 pub mod ledger;

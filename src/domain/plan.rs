@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::coverage::Coverage;
 use super::demand::Pace;
+use super::embargo::live_from;
 use super::experience::Experience;
 use super::pace::{Budget, PointsWindow};
 use super::time::{Instant, Interval};
@@ -151,6 +152,10 @@ pub struct Situation<'a> {
     pub budget: &'a Budget,
     /// Nothing is read later, so no points are kept for it.
     pub is_last: bool,
+    /// Windows end here: now, unless the API serves rows only some time later.
+    pub end: Instant,
+    /// The start of the newest row seen.
+    pub newest: Option<Instant>,
     pub now: Instant,
 }
 
@@ -204,10 +209,13 @@ fn largest_instead_of<'t>(situation: &'t Situation<'_>, tier: &'t Tier) -> &'t T
 }
 
 fn tier_reading(situation: &Situation<'_>, tier: &Tier) -> Option<Reading> {
-    let Situation { ladder, clocks, now, .. } = *situation;
-    let from = if tier.age == ladder.horizon() { ladder.needed_from(clocks, now) } else { now - tier.age };
+    let Situation { ladder, clocks, end, newest, now, .. } = *situation;
+    let mut from = if tier.age == ladder.horizon() { ladder.needed_from(clocks, now) } else { end - tier.age };
+    if tier.age == ladder.live_age() {
+        from = from.min(live_from(end, tier.age, newest, ladder.horizon().min(LONGEST_WINDOW)));
+    }
     let earliest = situation.floor.max(situation.coverage.origin());
-    let window = Interval::new(earliest.max(from), now)?;
+    let window = Interval::new(earliest.max(from), end)?;
     Some(Reading { window, purpose: Purpose::Tier { age: tier.age } })
 }
 
@@ -230,7 +238,7 @@ fn may_backfill(situation: &Situation<'_>) -> bool {
 
 /// The part of the oldest or newest gap to read now. What the live tier is about to read is no gap.
 fn backfill(situation: &Situation<'_>) -> Option<Reading> {
-    let gaps = situation.coverage.gaps(situation.now - situation.ladder.live_age());
+    let gaps = situation.coverage.gaps(situation.end - situation.ladder.live_age());
     let chunk = situation.experience.chunk();
     let window = match situation.ladder.backfill {
         BackfillOrder::Newest => {
