@@ -45,6 +45,11 @@ impl Clock {
         self.frozen.unwrap_or_else(|| self.now())
     }
 
+    /// Nothing is planned for a later moment than this, also when the machine's clock was put back meanwhile.
+    pub fn latest_now(&self) -> Instant {
+        self.planning_now().max(self.now())
+    }
+
     pub fn now(&self) -> Instant {
         Instant::from_unix_seconds(self.now_millis().div_euclid(1000))
     }

@@ -12,6 +12,7 @@ use crate::config::{Account, Config, StartFrom, TagRef, Timezone, TopicTemplate,
 use crate::context::{Context, SchemaProblem};
 use crate::domain::call::AccountId;
 use crate::domain::demand::Pace;
+use crate::domain::embargo::Embargo;
 use crate::domain::experience::Experience;
 use crate::domain::filter::Filters;
 use crate::domain::plan::Ladder;
@@ -141,7 +142,10 @@ impl Subject {
         let counted = Counted::without(self.account.ignored_columns.clone());
         let encoder = context.schemas.encoder(&topic).await?;
         let progress = self.progress(context, &zone, lost_at).await?;
+        let newest = progress.newest_start(&zone);
         Ok(Poller {
+            embargo: Embargo::default(),
+            newest,
             composer: Composer { source: self.source(zone), filters, counted, encoder, events, dead_letters },
             progress,
             ladder: self.ladder(),
@@ -190,7 +194,7 @@ impl Subject {
         let stored = context.store.take(&self.id, calls::NAME, lost_at).await?;
         match Progress::restore(self.id.clone(), calls::NAME, &stored)? {
             Some(mut progress) => {
-                progress.adopt(self.fixed_start(zone), &ladder, now);
+                progress.adopt(self.fixed_start(zone), &ladder, zone, now);
                 Ok(progress)
             }
             None => Ok(Progress::begin(self.id.clone(), calls::NAME, self.first_start(zone, now), &ladder, now)),

@@ -93,7 +93,7 @@ pub async fn read(subject: &Subject, extent: &Extent, tell: &impl Fn(&str)) -> R
     let mut sieve = Sieve::new(filters, extent.limit);
     let reading = Reading { window: extent.window, purpose: Purpose::Backfill };
     for window in reading.windows() {
-        read_window(subject, window.to_local(&zone), &mut sieve, tell).await?;
+        read_window(subject, window.to_local(&zone), &zone, &mut sieve, tell).await?;
     }
     Ok(sieve.into_preview(subject.source(zone)))
 }
@@ -101,10 +101,11 @@ pub async fn read(subject: &Subject, extent: &Extent, tell: &impl Fn(&str)) -> R
 async fn read_window(
     subject: &Subject,
     window: LocalInterval,
+    zone: &TimeZone,
     sieve: &mut Sieve,
     tell: &impl Fn(&str),
 ) -> Result<(), PreviewError> {
-    let mut paging = Paging::new(window, subject.account.poll.page_size);
+    let mut paging = Paging::new(window, window.repeated(zone), subject.account.poll.page_size);
     loop {
         let page = fetch(subject, &paging.request(), tell).await?;
         let facts = sieve.take(&page, window);

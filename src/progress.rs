@@ -105,8 +105,9 @@ impl Progress {
         }))
     }
 
-    /// Takes over what the configuration may have changed since: an earlier start, other tiers.
-    pub fn adopt(&mut self, origin: Option<Instant>, ladder: &Ladder, now: Instant) {
+    /// Takes over what the configuration may have changed since: an earlier start, other tiers. What a clock that was
+    /// ahead has claimed of the time to come is given up.
+    pub fn adopt(&mut self, origin: Option<Instant>, ladder: &Ladder, zone: &TimeZone, now: Instant) {
         if let Some(origin) = origin {
             let nothing_was_forgotten = self.floor == self.coverage.origin();
             self.coverage.extend_back_to(origin);
@@ -115,6 +116,30 @@ impl Progress {
             }
         }
         self.clocks.start_missing(ladder, now);
+        self.clocks.cut_after(ladder, now);
+        if self.coverage.frontier() > now {
+            self.coverage.cut_after(self.latest_known(zone, now));
+        }
+    }
+
+    /// Up to here rows may have been read: it is now, or has been so late by what was published. The clock may also be
+    /// behind for a while, and what was published must not be read as new for that.
+    fn latest_known(&self, zone: &TimeZone, now: Instant) -> Instant {
+        let newest = self.newest_hour().map(|hour| hour.ends_at(zone));
+        now.max(self.floor).max(newest.unwrap_or(now))
+    }
+
+    /// The start of the newest call that was published, to the hour below.
+    pub fn newest_start(&self, zone: &TimeZone) -> Option<Instant> {
+        self.newest_hour().map(|hour| hour.start().to_instant(zone))
+    }
+
+    /// Hours without calls hold rows that were set aside then, whenever their calls were.
+    fn newest_hour(&self) -> Option<LocalHour> {
+        self.ledger
+            .hours()
+            .rev()
+            .find(|hour| self.ledger.bucket(*hour).is_some_and(|bucket| !bucket.entries.is_empty()))
     }
 
     pub fn coverage(&self) -> &Coverage {
@@ -137,7 +162,7 @@ impl Progress {
     /// Hours that no reading will touch again: beyond the horizon, and read completely.
     pub fn forgettable(&self, ladder: &Ladder, zone: &TimeZone, now: Instant) -> Vec<LocalHour> {
         let oldest_needed = ladder.needed_from(&self.clocks, now) - SLACK;
-        let is_past = |hour: &LocalHour| hour.end().to_instant(zone) <= oldest_needed;
+        let is_past = |hour: &LocalHour| hour.ends_at(zone) <= oldest_needed;
         let past = self.ledger.hours().take_while(is_past);
         past.filter(|hour| self.is_covered(*hour, zone)).take(FORGOTTEN_AT_ONCE).collect()
     }
@@ -147,8 +172,15 @@ impl Progress {
         instants.is_none_or(|instants| instants.till <= self.coverage.origin() || self.coverage.covers(instants))
     }
 
-    /// The progress as it will be after `step`, and the state records that say so.
-    pub fn prepare(&self, step: Step, ladder: &Ladder, zone: &TimeZone, place: &StatePlace) -> (Pending, Vec<Record>) {
+    /// The progress as it will be after `step`, and the state records that say so. Nothing later than now counts as read.
+    pub fn prepare(
+        &self,
+        step: Step,
+        ladder: &Ladder,
+        zone: &TimeZone,
+        now: Instant,
+        place: &StatePlace,
+    ) -> (Pending, Vec<Record>) {
         let mut coverage = self.coverage.clone();
         if let Some(covered) = step.covered {
             coverage.add(covered);
@@ -157,7 +189,11 @@ impl Progress {
         if let Some((age, at)) = step.tier_read {
             clocks.read(ladder, age, at);
         }
-        let forgotten_till = step.forgotten.iter().map(|hour| hour.end().to_instant(zone)).max();
+        clocks.cut_after(ladder, now);
+        if coverage.frontier() > now {
+            coverage.cut_after(self.latest_known(zone, now));
+        }
+        let forgotten_till = step.forgotten.iter().map(|hour| hour.ends_at(zone)).max();
         let floor = self.floor.max(forgotten_till.unwrap_or(self.floor));
         let record = CoverageRecord { sequence: self.sequence + 1, coverage, floor, clocks };
         let pending =
@@ -223,59 +259,4 @@ impl Progress {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::call::RowId;
-    use crate::domain::ledger::{ColumnSets, Entry, Parts, Prints};
-    use crate::domain::plan::BackfillOrder;
-
-    const HOUR: LocalHour = LocalHour::from_number(492_000);
-
-    fn bucket(n_entries: i64) -> Bucket {
-        let prints = Prints::from_hashes([Some(u64::MAX); 5]);
-        let entry = Entry { prints, unknown: Parts::NONE, revision: 1, withdrawn: false, second: None };
-        let entries = (0..n_entries).map(|n| (RowId(n), entry)).collect();
-        Bucket { entries, ..Bucket::new(ColumnSets::OF_FORMAT_1) }
-    }
-
-    fn progress_with(bucket: &Bucket, ladder: &Ladder) -> Progress {
-        let now = Instant::from_unix_seconds(1_772_435_731);
-        let mut progress = Progress::begin(AccountId::new("acme"), "calls", now, ladder, now);
-        progress.ledger.restore(HOUR, bucket);
-        progress
-    }
-
-    /// The pieces that a step writes, and those that it removes.
-    fn pieces_of(progress: &Progress, step: Step, ladder: &Ladder) -> (Vec<usize>, Vec<usize>) {
-        let place = StatePlace { topic: "state".into(), partitions: 1 };
-        let (_, records) = progress.prepare(step, ladder, &TimeZone::UTC, &place);
-        let piece = |record: &Record| {
-            let key = StateKey::parse(std::str::from_utf8(record.key.as_deref().unwrap()).unwrap()).unwrap();
-            match key.part {
-                StatePart::Ledger { hour: HOUR, piece } => Some((piece, record.value.is_some())),
-                _ => None,
-            }
-        };
-        let (written, removed): (Vec<_>, Vec<_>) =
-            records.iter().filter_map(piece).partition(|(_, is_written)| *is_written);
-        let numbers = |pieces: Vec<(usize, bool)>| pieces.into_iter().map(|(piece, _)| piece).collect();
-        (numbers(written), numbers(removed))
-    }
-
-    #[test]
-    fn no_piece_of_a_larger_bucket_stays_behind() {
-        let ladder = Ladder { tiers: Vec::new(), backfill: BackfillOrder::Newest, adaptive: false };
-        let large = progress_with(&bucket(60_000), &ladder);
-        let becomes = |bucket| Step { buckets: vec![(HOUR, bucket)], ..Step::default() };
-        let all: Vec<usize> = (0..large.n_stored_pieces(HOUR)).collect();
-        assert!(all.len() > 1);
-        assert_eq!(pieces_of(&large, becomes(bucket(60_000)), &ladder), (all.clone(), Vec::new()));
-        assert_eq!(pieces_of(&large, becomes(bucket(7)), &ladder), (vec![0], all[1..].to_vec()));
-        assert_eq!(pieces_of(&large, becomes(bucket(0)), &ladder), (Vec::new(), all.clone()));
-        let forgotten = Step { forgotten: vec![HOUR], ..Step::default() };
-        assert_eq!(pieces_of(&large, forgotten, &ladder), (Vec::new(), all));
-
-        let small = progress_with(&bucket(7), &ladder);
-        assert_eq!(pieces_of(&small, becomes(bucket(8)), &ladder), (vec![0], Vec::new()));
-    }
-}
+mod tests;

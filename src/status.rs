@@ -151,8 +151,13 @@ impl StatusBoard {
 
     /// Puts an account on the board as starting; one that was there begins anew.
     pub fn register(&self, account: &AccountId, service: Service) {
-        let entry =
-            Entry { service, state: State::Starting, since: self.clock.now(), why: Why::NOTHING, streams: BTreeMap::new() };
+        let entry = Entry {
+            service,
+            state: State::Starting,
+            since: self.clock.now(),
+            why: Why::NOTHING,
+            streams: BTreeMap::new(),
+        };
         self.lock().insert(account.clone(), entry);
     }
 

@@ -28,7 +28,12 @@ impl StateSource {
     /// The latest value of each key.
     async fn restore(&self) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
         let report = |progress: RestoreProgress| {
-            tracing::info!(records = progress.records, offset = progress.offset, total = progress.total, "restoring state");
+            tracing::info!(
+                records = progress.records,
+                offset = progress.offset,
+                total = progress.total,
+                "restoring state"
+            );
         };
         match self {
             Self::Topic(topic) => topic.restore(&topic.all_partitions(), RESTORE_WITHIN, report).await,

@@ -31,12 +31,7 @@ pub fn http_settings(config: &Config) -> HttpSettings {
 }
 
 /// The client of one credential.
-pub fn data_api(
-    account: &Account,
-    http: &Http,
-    observer: data_api::Observer,
-    clock: &Clock,
-) -> Result<Client, BadUrl> {
+pub fn data_api(account: &Account, http: &Http, observer: data_api::Observer, clock: &Clock) -> Result<Client, BadUrl> {
     let credentials = match &account.credentials {
         config::Credentials::Login { login, password } => {
             data_api::Credentials::Login { login: login.clone(), password: source(password) }

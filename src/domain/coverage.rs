@@ -57,6 +57,15 @@ impl Coverage {
         self.intervals.splice(before..behind, [joined]);
     }
 
+    /// Nothing from `moment` on counts as read: a clock that was ahead had readings claim a time that was still to come.
+    pub fn cut_after(&mut self, moment: Instant) {
+        let kept = self.intervals.partition_point(|known| known.from < moment);
+        self.intervals.truncate(kept);
+        if let Some(newest) = self.intervals.last_mut() {
+            newest.till = newest.till.min(moment);
+        }
+    }
+
     /// What is missing between the origin and `till`, oldest first.
     pub fn gaps(&self, till: Instant) -> Vec<Interval> {
         let mut gaps = Vec::new();
@@ -111,6 +120,10 @@ mod tests {
             prop_assert!(coverage.intervals().windows(2).all(|pair| pair[0].till < pair[1].from));
             let missing: BTreeSet<i64> = (origin..till).filter(|second| !model.contains(second)).collect();
             prop_assert_eq!(seconds(&coverage.gaps(Instant::from_unix_seconds(till))), missing);
+
+            coverage.cut_after(Instant::from_unix_seconds(till));
+            prop_assert_eq!(seconds(coverage.intervals()), model.into_iter().filter(|second| *second < till).collect());
+            prop_assert!(coverage.intervals().iter().all(|known| known.from < known.till));
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod call;
 pub mod complete;
 pub mod coverage;
 pub mod demand;
+pub mod embargo;
 pub mod experience;
 pub mod filter;
 pub mod ledger;

@@ -5,13 +5,19 @@
 //! a half-open window `[from, till)` is asked for as `date_from = from - 1 s`, `date_till = till`: either reading of the
 //! bounds returns every row of the window, and rows beyond it are ignored.
 //!
+//! Where the clock was put back, a range of times comes twice, and nobody says in which order: rows may be sorted by the
+//! text that they show or by the moment behind it, and a bound within the range may mean either of its moments. So a
+//! page that ends in the range has told only what lies before the range, and no page is started within it: it is read
+//! as a window of its own, in parts that are small enough to come whole. Whichever moment a bound means, the
+//! parts join.
+//!
 //! ```text
 //!                +--- last start time seen moved on ----+
 //!                v                                      |
 //!  start ---> [Seek: from here to the end] -------------+---> done: the page reached total_items
 //!              |  ^            |
-//!  no progress |  | every row  | no start time on the page can be read, or they are not in order
-//!              |  | was seen   v
+//!  no progress |  | every row  | no start time on the page can be read, or they are not in order, or
+//!              |  | was seen   v the page leads nowhere from within a repeated range
 //!              |  |          [Seek: half of the time], and so on down to one second
 //!              v  |
 //!             [Ties: this second alone, offset 0, n, 2n, ...]
@@ -26,25 +32,26 @@ use super::time::{LocalInterval, LocalTime};
 const MAX_OFFSET: u32 = 100_000;
 
 /// How often a second is read again when its rows changed places between its pages.
-const MAX_PASSES: u32 = 16;
+const MAX_PASSES: u32 = 48;
 
 /// After so many passes without a new row a second counts as read, although fewer rows were seen than announced: then
 /// the announced number holds copies. With ties in a new order on every page, one pass misses a row one time in three,
-/// six in a row one in a thousand.
-const IDLE_PASSES: u32 = 6;
+/// sixteen in a row one time in forty million.
+const IDLE_PASSES: u32 = 16;
 
 #[derive(Clone, Debug)]
 pub struct Paging {
     window: LocalInterval,
+    /// The times that the clock shows twice.
+    repeated: Vec<LocalInterval>,
     page_size: u32,
     position: Position,
 }
 
 #[derive(Clone, Debug)]
 enum Position {
-    /// Everything before `from` was read. `till` is before the window's end when a page did not tell where it leads:
-    /// without a readable start time, or not in order, as it may be in an hour that a clock change repeats when the
-    /// server sorts by what the clock does not show.
+    /// Everything before `from` was read; within a repeated range, everything that a request up to `from` brings.
+    /// `till` is before the window's end when a page did not tell where it leads.
     Seek { from: LocalTime, till: LocalTime },
     /// The second holds more rows than a page.
     Ties(Ties),
@@ -135,8 +142,10 @@ pub enum PagingError {
 }
 
 impl Paging {
-    pub fn new(window: LocalInterval, page_size: u32) -> Self {
-        Self { window, page_size, position: Position::Seek { from: window.from, till: window.till } }
+    /// `repeated` are the times of the window that the clock shows twice ([`LocalInterval::repeated`]).
+    pub fn new(window: LocalInterval, repeated: Vec<LocalInterval>, page_size: u32) -> Self {
+        let position = Position::Seek { from: window.from, till: window.till };
+        Self { window, repeated, page_size, position }
     }
 
     /// The request for the next page.
@@ -153,36 +162,77 @@ impl Paging {
         if let (0, Some(total_items @ 1..), 0) = (page.n_rows, page.total_items, self.request().offset) {
             return Err(PagingError::EmptyPage { total_items });
         }
-        let (position, advance) = match &self.position {
+        let position = match &self.position {
             Position::Seek { from, till } => self.seek(*from, *till, page),
             Position::Ties(ties) => match ties.clone().turn_page(page)? {
-                Turn::Onwards(next) => (Position::Ties(next), Advance::More { read_before: ties.second }),
-                Turn::Complete => self.behind(ties.second.plus_seconds(1)),
+                Turn::Onwards(next) => Position::Ties(next),
+                Turn::Complete => self.behind(ties.second, ties.second.plus_seconds(1)),
             },
         };
         self.position = position;
-        Ok(advance)
+        Ok(self.reached())
     }
 
-    fn seek(&self, from: LocalTime, till: LocalTime, page: &PageFacts) -> (Position, Advance) {
-        let last = page.starts.last().copied().filter(|_| page.starts.is_sorted());
-        let moved_on = last.filter(|last| *last > from);
-        if page.is_all_there_is() || last >= Some(till) {
-            return self.behind(till);
-        }
-        let position = match (last, moved_on) {
-            (_, Some(last)) => Position::Seek { from: last, till },
-            (None, None) if till.seconds_since(from) > 1 => Position::Seek { from, till: middle(from, till) },
-            (_, None) => Position::Ties(Ties::of(from)),
+    fn reached(&self) -> Advance {
+        let from = match &self.position {
+            Position::Seek { from, .. } => *from,
+            Position::Ties(ties) => ties.second,
         };
-        (position, Advance::More { read_before: moved_on.unwrap_or(from) })
+        if from >= self.window.till {
+            Advance::Done
+        } else {
+            Advance::More { read_before: self.order_of(from).max(self.window.from) }
+        }
     }
 
-    /// Everything before `time` was read.
-    fn behind(&self, time: LocalTime) -> (Position, Advance) {
-        let position = Position::Seek { from: time, till: self.window.till };
-        let is_done = time >= self.window.till;
-        (position, if is_done { Advance::Done } else { Advance::More { read_before: time } })
+    fn seek(&self, from: LocalTime, till: LocalTime, page: &PageFacts) -> Position {
+        let last = self.last_in_order(page);
+        if page.is_all_there_is() || last >= Some(till) {
+            return self.behind(from, till);
+        }
+        match last {
+            Some(last) if last > from => Position::Seek { from: last, till },
+            Some(_) if self.repetition_of(from).is_none() => Position::Ties(Ties::of(from)),
+            _ => self.narrowed(from, till),
+        }
+    }
+
+    /// The page told nothing about what it left out: half of the time is asked for, or a second at last.
+    fn narrowed(&self, from: LocalTime, till: LocalTime) -> Position {
+        let till = self.repetition_of(from).map_or(till, |twice| till.min(twice.till));
+        if till.seconds_since(from) > 1 {
+            Position::Seek { from, till: middle(from, till) }
+        } else {
+            Position::Ties(Ties::of(from))
+        }
+    }
+
+    /// Everything from `from` to `time` was read.
+    fn behind(&self, from: LocalTime, time: LocalTime) -> Position {
+        let till = match self.repetition_of(time) {
+            // Rows are about as dense as before, so that twice the time may still come whole.
+            Some(twice) if twice.from < time => {
+                time.plus_seconds(2 * time.seconds_since(from)).min(twice.till).min(self.window.till)
+            }
+            _ => self.window.till,
+        };
+        Position::Seek { from: time, till }
+    }
+
+    /// The place in the order of the last row of a page: everything of the request before it is on the page. None when
+    /// the rows have no order that is known.
+    fn last_in_order(&self, page: &PageFacts) -> Option<LocalTime> {
+        let is_in_order = page.starts.is_sorted_by_key(|start| self.order_of(*start));
+        page.starts.last().filter(|_| is_in_order).map(|last| self.order_of(*last))
+    }
+
+    /// What rows are in order of, whether they are sorted by text or by moment: a repeated range counts as one time.
+    fn order_of(&self, time: LocalTime) -> LocalTime {
+        self.repetition_of(time).map_or(time, |twice| twice.from)
+    }
+
+    fn repetition_of(&self, time: LocalTime) -> Option<LocalInterval> {
+        self.repeated.iter().copied().find(|twice| twice.contains(time))
     }
 }
 

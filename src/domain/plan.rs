@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::coverage::Coverage;
 use super::demand::Pace;
+use super::embargo::live_from;
 use super::experience::Experience;
 use super::pace::{Budget, PointsWindow};
 use super::time::{Instant, Interval};
@@ -19,6 +20,9 @@ pub const LONGEST_WINDOW: Duration = Duration::from_hours(88 * 24);
 
 /// While the back-fill waits for points it is asked for again after this.
 const BACKFILL_AGAIN: Duration = Duration::from_mins(1);
+
+/// Clocks that differ by so little are not worth a reading.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 
 /// One step of the re-reading ladder: rows up to `age` old are re-read `every` so often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,17 @@ impl Clocks {
             *clock = at.max(*clock);
         }
         self.0.retain(|age, _| ladder.tiers.iter().any(|tier| tier.age == *age));
+    }
+
+    /// Makes tiers due whose clocks are later than now: the host's clock was ahead when they were read, and by how much is
+    /// not known. One that was ahead by a minute is let be, so that a clock that is being adjusted costs nothing.
+    pub fn cut_after(&mut self, ladder: &Ladder, now: Instant) {
+        for tier in &ladder.tiers {
+            let ahead = self.0.get(&tier.age).is_some_and(|clock| *clock > now + CLOCK_TOLERANCE);
+            if ahead {
+                self.0.insert(tier.age, now - tier.every);
+            }
+        }
     }
 
     /// Tiers that have no clock yet: their rows are new to us and belong to the back-fill, so they start waiting now.
@@ -137,6 +152,10 @@ pub struct Situation<'a> {
     pub budget: &'a Budget,
     /// Nothing is read later, so no points are kept for it.
     pub is_last: bool,
+    /// Windows end here: now, unless the API serves rows only some time later.
+    pub end: Instant,
+    /// The start of the newest row seen.
+    pub newest: Option<Instant>,
     pub now: Instant,
 }
 
@@ -190,10 +209,13 @@ fn largest_instead_of<'t>(situation: &'t Situation<'_>, tier: &'t Tier) -> &'t T
 }
 
 fn tier_reading(situation: &Situation<'_>, tier: &Tier) -> Option<Reading> {
-    let Situation { ladder, clocks, now, .. } = *situation;
-    let from = if tier.age == ladder.horizon() { ladder.needed_from(clocks, now) } else { now - tier.age };
+    let Situation { ladder, clocks, end, newest, now, .. } = *situation;
+    let mut from = live_from(end, tier.age, newest, ladder.horizon().min(LONGEST_WINDOW));
+    if tier.age == ladder.horizon() {
+        from = from.min(ladder.needed_from(clocks, now));
+    }
     let earliest = situation.floor.max(situation.coverage.origin());
-    let window = Interval::new(earliest.max(from), now)?;
+    let window = Interval::new(earliest.max(from), end)?;
     Some(Reading { window, purpose: Purpose::Tier { age: tier.age } })
 }
 
@@ -216,7 +238,7 @@ fn may_backfill(situation: &Situation<'_>) -> bool {
 
 /// The part of the oldest or newest gap to read now. What the live tier is about to read is no gap.
 fn backfill(situation: &Situation<'_>) -> Option<Reading> {
-    let gaps = situation.coverage.gaps(situation.now - situation.ladder.live_age());
+    let gaps = situation.coverage.gaps(situation.end - situation.ladder.live_age());
     let chunk = situation.experience.chunk();
     let window = match situation.ladder.backfill {
         BackfillOrder::Newest => {

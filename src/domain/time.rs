@@ -9,8 +9,11 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
+
+/// No clock on a wall is further from UTC, in seconds: the bound of time zone files.
+const FURTHEST_FROM_UTC: i64 = 26 * 3600;
 
 /// A moment, in whole seconds of Unix time: the precision of the Data API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +115,15 @@ impl LocalTime {
         }
     }
 
+    /// The moment from which on the clock shows this time or later ones: behind both passes of a repeated hour.
+    fn to_end_instant(self, zone: &TimeZone) -> Instant {
+        let second_before = zone.to_ambiguous_timestamp(self.plus_seconds(-1).to_civil());
+        match (second_before.offset(), second_before.later()) {
+            (AmbiguousOffset::Fold { .. }, Ok(timestamp)) => Instant(timestamp.as_second() + 1),
+            _ => self.to_instant(zone),
+        }
+    }
+
     pub const fn plus_seconds(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds))
     }
@@ -177,6 +189,11 @@ impl LocalHour {
         LocalTime((self.0 + 1) * 3600)
     }
 
+    /// When the clock has shown the hour for the last time.
+    pub fn ends_at(self, zone: &TimeZone) -> Instant {
+        self.end().to_end_instant(zone)
+    }
+
     /// Reads what `Display` writes: `2026-03-02T10`.
     pub fn parse(text: &str) -> Option<Self> {
         let (date, hour) = text.split_once('T')?;
@@ -216,20 +233,21 @@ impl Interval {
     }
 
     /// The local window holding every wall-clock time that `zone` shows during the interval, also across a change.
+    ///
+    /// A window that begins or ends within a repeated range is widened to all of it: the API does not say which of the
+    /// two moments a bound there means.
     pub fn to_local(self, zone: &TimeZone) -> LocalInterval {
         let mut hull = LocalInterval { from: self.from.to_local(zone), till: self.till.to_local(zone) };
-        for change in zone.following(self.from.timestamp()) {
-            let at = Instant(change.timestamp().as_second());
-            if at > self.till {
-                break;
-            }
-            let before = Instant(at.0 - 1).to_local(zone).plus_seconds(1);
-            hull.till = hull.till.max(before);
-            if at < self.till {
-                hull.from = hull.from.min(at.to_local(zone));
+        for change in changes_after(self.from, zone).take_while(|change| change.at <= self.till) {
+            hull.till = hull.till.max(change.before);
+            if change.at < self.till {
+                hull.from = hull.from.min(change.after);
             }
         }
-        hull
+        hull.repeated(zone).into_iter().fold(hull, |hull, twice| LocalInterval {
+            from: hull.from.min(twice.from),
+            till: hull.till.max(twice.till),
+        })
     }
 
     /// The part that has been read once every row before the wall-clock time `before` was; None when that is nothing.
@@ -255,12 +273,34 @@ pub struct LocalInterval {
 impl LocalInterval {
     /// The moments at which the clock shows a time of the interval; none when a clock change skips all of it.
     pub fn to_instants(self, zone: &TimeZone) -> Option<Interval> {
-        Interval::new(self.from.to_instant(zone), self.till.to_instant(zone))
+        Interval::new(self.from.to_instant(zone), self.till.to_end_instant(zone))
+    }
+
+    /// The times that the clock shows twice, as far as they touch the interval, ascending.
+    pub fn repeated(self, zone: &TimeZone) -> Vec<LocalInterval> {
+        let changes = changes_after(Instant(self.from.0 - FURTHEST_FROM_UTC), zone);
+        let near = changes.take_while(|change| change.at.0 <= self.till.0 + FURTHEST_FROM_UTC);
+        let repeated = near.map(|change| LocalInterval { from: change.after, till: change.before });
+        repeated.filter(|twice| twice.from < twice.till && twice.from < self.till && self.from < twice.till).collect()
     }
 
     pub fn contains(self, time: LocalTime) -> bool {
         self.from <= time && time < self.till
     }
+}
+
+/// A change of the clocks: what they would show then without it, and what they do show.
+struct ClockChange {
+    at: Instant,
+    before: LocalTime,
+    after: LocalTime,
+}
+
+fn changes_after(moment: Instant, zone: &TimeZone) -> impl Iterator<Item = ClockChange> {
+    zone.following(moment.timestamp()).map(|change| {
+        let at = Instant(change.timestamp().as_second());
+        ClockChange { at, before: Instant(at.0 - 1).to_local(zone).plus_seconds(1), after: at.to_local(zone) }
+    })
 }
 
 #[cfg(test)]

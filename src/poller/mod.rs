@@ -20,10 +20,11 @@ use crate::batch::{Batch, Composer, Reading as PageReading};
 use crate::context::Context;
 use crate::domain::call::AccountId;
 use crate::domain::demand::{Demand, Pace};
+use crate::domain::embargo::Embargo;
 use crate::domain::experience::{Experience, Outcome};
 use crate::domain::ledger::Bucket;
 use crate::domain::pace::Budget;
-use crate::domain::paging::{Advance, Paging, PagingError};
+use crate::domain::paging::{Advance, PageFacts, Paging, PagingError};
 use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Why};
 use crate::domain::time::{Instant, Interval, LocalHour};
 use crate::edge::data_api::{ApiError, Client, Page};
@@ -58,6 +59,10 @@ pub struct Poller {
     pub experience: Experience,
     /// How often each tier is read, as the plan stands.
     pub pace: Pace,
+    /// How long before now windows end.
+    pub embargo: Embargo,
+    /// The start of the newest row seen.
+    pub newest: Option<Instant>,
     /// After a live reading within a longer one, that goes on until then.
     pub no_interlude_before: Option<Moment>,
     /// What a row takes in memory, by the last page.
@@ -148,30 +153,45 @@ impl Poller {
                 tracing::warn!(account = %self.account(), "the broker takes smaller records than its topic says; reading the page again");
                 Ok(None)
             }
+            Err(error) if self.is_embargo(&error, reading) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// Whether a reading was refused since it ended too late for this API. Then the next one ends earlier.
+    fn is_embargo(&mut self, error: &ReadError, reading: &Reading) -> bool {
+        let ReadError::Api(error) = error else { return false };
+        if !error.refuses_date_till() {
+            return false;
+        }
+        tracing::debug!(account = %self.account(), till = %reading.window.till, %error, "windows have to end earlier");
+        self.embargo.refused(reading.window.till, self.context.clock.planning_now())
+    }
+
     async fn read(&mut self, reading: &Reading) -> Result<Outcome, ReadError> {
         let mut outcome = Outcome::default();
+        let as_of = self.context.clock.planning_now();
         let mut windows = reading.windows().peekable();
         while let Some(window) = windows.next() {
             let is_last = windows.peek().is_none();
-            self.read_window(window, reading, is_last, &mut outcome).await?;
+            self.read_window(window, reading, is_last.then_some(as_of), &mut outcome).await?;
         }
+        self.embargo.taken(reading.window.till, as_of);
+        self.show_embargo();
         Ok(outcome)
     }
 
     /// Reads one window of a reading page by page. New calls do not wait for the end of a long one: the live reading
-    /// comes between two pages when it is due.
+    /// comes between two pages when it is due. The last window completes the reading as of the time given.
     async fn read_window(
         &mut self,
         window: Interval,
         reading: &Reading,
-        is_last: bool,
+        completes_as_of: Option<Instant>,
         outcome: &mut Outcome,
     ) -> Result<(), ReadError> {
-        let mut paging = Paging::new(window.to_local(self.zone()), self.page_size);
+        let local = window.to_local(self.zone());
+        let mut paging = Paging::new(local, local.repeated(self.zone()), self.page_size);
         let mut roll_call = self.roll_call(window);
         let mut fetched = self.fetch(&paging.request()).await?;
         loop {
@@ -182,11 +202,14 @@ impl Poller {
             drop(page);
             let request = paging.request();
             let advance = paging.advance(&batch.facts)?;
+            self.note_newest(&batch.facts);
             let batch = self.call_the_roll(&mut roll_call, &request, advance, &page_reading, batch);
-            let completes = (is_last && advance == Advance::Done).then_some(reading);
+            let completed = completes_as_of.filter(|_| advance == Advance::Done);
+            let completes = completed.map(|as_of| (reading.purpose, as_of));
             let step = self.step(window, advance, completes, batch.buckets);
             let live = self.live_in_between(reading);
-            let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), &self.context.place);
+            let now = self.context.clock.latest_now();
+            let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), now, &self.context.place);
             let mut records = batch.records;
             records.extend(state);
 
@@ -236,7 +259,10 @@ impl Poller {
     fn read_in_between(&mut self, live: Reading) -> BoxFuture<'_, Result<(), ReadError>> {
         Box::pin(async move {
             let started = Moment::now();
-            let outcome = self.read(&live).await?;
+            let outcome = match self.read(&live).await {
+                Err(error) if self.is_embargo(&error, &live) => return Ok(()),
+                outcome => outcome?,
+            };
             self.no_interlude_before = Some(Moment::now() + started.elapsed());
             self.learn(&live, &outcome);
             Ok(())
@@ -249,6 +275,11 @@ impl Poller {
             self.purse.note_news(reading.window.till, outcome.news.len() as u64);
         }
         self.show_done(reading, outcome);
+    }
+
+    fn note_newest(&mut self, page: &PageFacts) {
+        let newest = page.starts.iter().max().map(|start| start.to_instant(self.zone()));
+        self.newest = self.newest.max(newest);
     }
 
     fn compose(&self, page: &Page, reading: &PageReading) -> Batch {
@@ -293,15 +324,15 @@ impl Poller {
         &self,
         window: Interval,
         advance: Advance,
-        completes: Option<&Reading>,
+        completes: Option<(Purpose, Instant)>,
         buckets: Vec<(LocalHour, Bucket)>,
     ) -> Step {
         let covered = match advance {
             Advance::Done => Some(window),
             Advance::More { read_before } => window.read_before(read_before, self.zone()),
         };
-        let tier_read = completes.and_then(|reading| match reading.purpose {
-            Purpose::Tier { age } => Some((age, reading.window.till)),
+        let tier_read = completes.and_then(|(purpose, as_of)| match purpose {
+            Purpose::Tier { age } => Some((age, as_of)),
             Purpose::Backfill => None,
         });
         let forgotten = match completes {
@@ -322,6 +353,8 @@ impl Poller {
             page_size: self.page_size,
             budget,
             is_last: self.context.clock.is_frozen(),
+            end: self.embargo.end(now),
+            newest: self.newest,
             now,
         }
     }

@@ -36,6 +36,14 @@ impl Poller {
         }
     }
 
+    /// Tells how long before now windows end, when that has changed.
+    pub(super) fn show_embargo(&mut self) {
+        if let Some(lag) = self.embargo.news(self.context.clock.planning_now()) {
+            let lag = humantime::format_duration(lag);
+            tracing::info!(account = %self.account(), %lag, "the api serves no rows that are more recent, windows end so long before now");
+        }
+    }
+
     pub(super) fn show_plan(&self) {
         let tiers = self.ladder.tiers.iter().map(|tier| TierStatus {
             age: humantime::format_duration(tier.age).to_string(),

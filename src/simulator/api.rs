@@ -189,6 +189,7 @@ impl Api {
             more_operators: !matches!(account.brand.as_str(), "callgear" | "novofon"),
         };
         let query = Query::parse(method, &request.params, habits)?;
+        self.check_embargo(world, &query, &request.params, now)?;
         self.in_exchange_for_a_point(account, now, || self.rows(world, &query, now, number))
     }
 
@@ -233,6 +234,23 @@ impl Api {
         Ok(&customer.world)
     }
 
+    /// Refuses a window that ends too late for rows to be there.
+    fn check_embargo(
+        &self,
+        world: &Mutex<World>,
+        query: &Query,
+        params: &Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
+        let recent = self.habits.refuse_recent;
+        match query.window {
+            Some((_, till)) if !recent.is_zero() && till > lock(world).zone.to_datetime(now - recent) => {
+                Err(ApiError::too_recent(&params["date_till"]))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Answers when there is a point left, takes it, and tells in the metadata what is left.
     fn in_exchange_for_a_point(
         &self,
@@ -262,6 +280,7 @@ impl Api {
         let lot = xxh3_64_with_seed(&number.to_le_bytes(), self.habits.seed);
         let habits = PageHabits {
             bounds: self.habits.bounds,
+            repeated: self.habits.repeated_times,
             ties: self.habits.ties,
             unsorted: self.habits.unsorted,
             variants: self.habits.variants,

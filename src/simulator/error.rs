@@ -18,6 +18,8 @@ pub struct Details {
     pub field: Option<String>,
     pub value: Option<Value>,
     pub params: Option<Value>,
+    /// No document tells that it may be refused: whoever asks has no other way to learn it.
+    pub undocumented: bool,
     /// Two of the documented samples repeat the limits next to the error, the others do not.
     pub with_limits: bool,
 }
@@ -123,6 +125,13 @@ impl ApiError {
         ApiError::new(-32602, "invalid_parameter_value", "Invalid parameter value").at(field).with_value(value)
     }
 
+    /// A `date_till` for which there are no rows yet.
+    pub fn too_recent(value: &Value) -> ApiError {
+        let mut error = ApiError::invalid_parameter_value("date_till", value);
+        error.details.undocumented = true;
+        error
+    }
+
     pub fn unexpected_parameters(field: impl Into<String>) -> ApiError {
         ApiError::new(-32602, "unexpected_parameters", "Unexpected method parameter(s)").at(field)
     }
@@ -161,7 +170,7 @@ impl ApiError {
 
     /// Whether the request itself was wrong: a client that never makes such requests has no bug of this kind.
     pub fn is_bug_of_the_caller(&self) -> bool {
-        matches!(self.code, -32700 | -32600 | -32601 | -32602 | -32099)
+        matches!(self.code, -32700 | -32600 | -32601 | -32602 | -32099) && !self.details.undocumented
     }
 
     /// The `error` object of the envelope.

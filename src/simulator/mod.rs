@@ -56,12 +56,12 @@ pub use self::{
     faults::{Fault, FaultRule},
     in_process::Reply,
     journal::{Counts, Outcome, RequestRecord},
-    scenario::{
-        AccountScenario, AgencyAccount, Bound, Bounds, ClockScenario, CustomerScenario, Delay, EndedSession, Hidden,
-        Key, KeyState, Limits, LimitsShape, MaxWindow, MetaData, Scenario, Tables, Ties, Unsorted, UserScenario,
-        Variants,
-    },
     points::PointsUsed,
+    scenario::{
+        AccountScenario, AgencyAccount, Bound, BoundBy, Bounds, ClockScenario, CustomerScenario, Delay, EndedSession,
+        Hidden, Key, KeyState, Limits, LimitsShape, MaxWindow, MetaData, RepeatedTimes, Scenario, SortBy, Tables, Ties,
+        Unsorted, UserScenario, Variants,
+    },
     world::{Timeline, TruthCall},
     yaml::ScenarioError,
 };

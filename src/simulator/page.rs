@@ -10,7 +10,7 @@ use super::{
     filter::compare,
     query::{Query, SortKey},
     row::{Call, ColumnIndex, call_column},
-    scenario::{Bound, Bounds, Ties, Unsorted, Variants},
+    scenario::{Bounds, RepeatedTimes, SortBy, Ties, Unsorted, Variants},
     spec::Method,
     variants,
     world::World,
@@ -26,6 +26,7 @@ pub struct Page {
 /// How the server orders and cuts.
 pub struct PageHabits {
     pub bounds: Bounds,
+    pub repeated: RepeatedTimes,
     pub ties: Ties,
     pub unsorted: Unsorted,
     pub variants: Variants,
@@ -56,7 +57,7 @@ pub fn of_calls(world: &World, query: &Query, now: Timestamp, habits: &PageHabit
         let value = writer.value(call, world.body(call), now, column);
         value.unwrap_or(Value::Null)
     };
-    let in_window = world.window(from, till, habits.bounds).iter();
+    let in_window = world.window(from, till, habits.bounds, habits.repeated.bounds);
     let served = in_window
         .filter(|call| call.is_visible(now) || (query.include_ongoing && call.exists(now) && call.is_ongoing(now)));
     let mut calls: Vec<&Call> = served
@@ -84,7 +85,7 @@ pub fn of_calls(world: &World, query: &Query, now: Timestamp, habits: &PageHabit
     Page { n_rows: range.len(), total_items: calls.len(), rows }
 }
 
-/// The calls come in the order of their start; anything else is sorted here.
+/// The calls come in the order of their wall-clock start; anything else is sorted here.
 fn order_calls(calls: &mut [&Call], query: &Query, habits: &PageHabits, cell: &dyn Fn(&Call, ColumnIndex) -> Value) {
     let start_time = call_column("start_time");
     match query.sort.as_slice() {
@@ -95,6 +96,9 @@ fn order_calls(calls: &mut [&Call], query: &Query, habits: &PageHabits, cell: &d
         }
         [] => {}
         [SortKey { column, descending }] if *column == start_time => {
+            if habits.repeated.sort == SortBy::Moment {
+                calls.sort_by_key(|call| call.start);
+            }
             if *descending {
                 calls.sort_by_key(|call| Reverse(call.start_wall));
             }
@@ -204,7 +208,5 @@ fn is_in_window(row: &Map<String, Value>, query: &Query, bounds: Bounds) -> bool
     let Some(time) = time.and_then(|text| DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()) else {
         return false;
     };
-    let after_from = time > from || (time == from && bounds.from == Bound::Inclusive);
-    let before_till = time < till || (time == till && bounds.till == Bound::Inclusive);
-    of_chat && after_from && before_till
+    of_chat && bounds.contain(&time, &from, &till)
 }

@@ -22,6 +22,11 @@ pub struct Scenario {
     /// Whether `date_from` and `date_till` belong to the window.
     pub bounds: Bounds,
     pub max_window: MaxWindow,
+    /// A `date_till` that is more recent than this is refused; 0: any is taken, also of the time to come.
+    #[serde(deserialize_with = "duration")]
+    pub refuse_recent: Duration,
+    /// What times that a change of clocks shows twice are taken for.
+    pub repeated_times: RepeatedTimes,
     /// Order of rows with the same sort key.
     pub ties: Ties,
     /// Order of rows when the request has no `sort`.
@@ -48,6 +53,8 @@ impl Default for Scenario {
             clock: ClockScenario::default(),
             bounds: Bounds::default(),
             max_window: MaxWindow::default(),
+            refuse_recent: Duration::ZERO,
+            repeated_times: RepeatedTimes::default(),
             ties: Ties::Stable,
             unsorted: Unsorted::StartTime,
             short_pages: 0.0,
@@ -85,12 +92,47 @@ pub struct Bounds {
     pub till: Bound,
 }
 
+impl Bounds {
+    pub fn contain<T: Ord>(self, time: &T, from: &T, till: &T) -> bool {
+        let behind_from = time > from || (time == from && self.from == Bound::Inclusive);
+        let before_till = time < till || (time == till && self.till == Bound::Inclusive);
+        behind_from && before_till
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     #[default]
     Inclusive,
     Exclusive,
+}
+
+/// What the server goes by: the text of a time, or the moment behind it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RepeatedTimes {
+    pub sort: SortBy,
+    pub bounds: BoundBy,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SortBy {
+    #[default]
+    Text,
+    Moment,
+}
+
+/// How `date_from` and `date_till` are compared with a start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundBy {
+    #[default]
+    Text,
+    /// As moments; of a time that is shown twice the earlier one.
+    EarlierMoment,
+    LaterMoment,
 }
 
 /// The longest window of a report: a number of days, or three calendar months.

@@ -178,8 +178,7 @@ async fn with_mishap(answer: Answer, gzip: bool, reset: &Notify) -> Response<Bod
         }
         Some(Fault::Http { status, json, retry_after }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response =
-                if json { json_response(answer.text) } else { plain(status, NOT_WELL) };
+            let mut response = if json { json_response(answer.text) } else { plain(status, NOT_WELL) };
             *response.status_mut() = status;
             if let Some(seconds) = retry_after {
                 response.headers_mut().insert(RETRY_AFTER, seconds.into());

@@ -1,8 +1,8 @@
 //! The calls and dictionaries of one account, or of one customer of an agency, and how they go on.
 //!
-//! Calls are kept in the order of their wall-clock start, which is what windows and sorting go by. A window therefore
-//! is a range of the vector. In the hour that a clock change repeats, calls of both passes lie among each other, as
-//! their times without a zone make them look.
+//! Calls are kept in the order of their wall-clock start, which is what windows and sorting go by, unless the scenario
+//! says otherwise. A window therefore is a range of the vector. In the hour that a clock change repeats, calls of both
+//! passes lie among each other, as their times without a zone make them look.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +16,7 @@ use super::{
     generate::Generator,
     portrait::{Portrait, Sketch},
     row::{Call, RowText, RowWriter, What, call_column, wall_clock_text},
-    scenario::{Bound, Bounds, Tables},
+    scenario::{BoundBy, Bounds, Tables},
 };
 
 pub struct World {
@@ -117,16 +117,26 @@ impl World {
     }
 
     /// The calls whose start lies in the window.
-    pub fn window(&self, from: DateTime, till: DateTime, bounds: Bounds) -> &[Call] {
-        let first = self.calls.partition_point(|call| match bounds.from {
-            Bound::Inclusive => call.start_wall < from,
-            Bound::Exclusive => call.start_wall <= from,
-        });
-        let end = self.calls.partition_point(|call| match bounds.till {
-            Bound::Inclusive => call.start_wall <= till,
-            Bound::Exclusive => call.start_wall < till,
-        });
-        self.calls.get(first..end).unwrap_or(&[])
+    pub fn window(&self, from: DateTime, till: DateTime, bounds: Bounds, by: BoundBy) -> impl Iterator<Item = &Call> {
+        // No clock is put forward or back by more than a day.
+        let margin = if by == BoundBy::Text { SignedDuration::ZERO } else { SignedDuration::from_hours(24) };
+        let first = from.saturating_sub(margin);
+        let last = till.saturating_add(margin);
+        let first = self.calls.partition_point(|call| call.start_wall < first);
+        let end = self.calls.partition_point(|call| call.start_wall <= last);
+        let near = self.calls.get(first..end).unwrap_or(&[]).iter();
+        let moments = (self.moment(from, by), self.moment(till, by));
+        near.filter(move |call| match by {
+            BoundBy::Text => bounds.contain(&call.start_wall, &from, &till),
+            _ => bounds.contain(&call.start, &moments.0, &moments.1),
+        })
+    }
+
+    fn moment(&self, bound: DateTime, by: BoundBy) -> Timestamp {
+        let ambiguous = self.zone.to_ambiguous_timestamp(bound);
+        let moment = if by == BoundBy::LaterMoment { ambiguous.later() } else { ambiguous.earlier() };
+        // Only the ends of the calendar have none.
+        moment.unwrap_or(if bound < DateTime::ZERO { Timestamp::MIN } else { Timestamp::MAX })
     }
 
     pub fn writer(&self) -> RowWriter<'_> {
@@ -179,20 +189,21 @@ impl World {
         appear.chain(change).max()
     }
 
-    /// Adds a call given column by column. Without `id` it gets the next one, without `start_time` it starts now,
+    /// Adds a call given column by column. A `start_time` or `finish_time` with an offset tells which pass of a repeated
+    /// hour is meant; the row shows the wall clock. Without `id` it gets the next one, without `start_time` it starts now,
     /// without `finish_time` it lasted a minute (`null`: it goes on). Times that cannot be read stay as they are, and the
     /// call counts as one of now.
-    pub fn add_row(&mut self, row: Map<String, Value>, now: Timestamp) -> i64 {
+    pub fn add_row(&mut self, mut row: Map<String, Value>, now: Timestamp) -> i64 {
         let id = row.get("id").and_then(Value::as_i64);
         let id = id.unwrap_or_else(|| self.generator.id_for_added());
-        let start = self.read_time(row.get("start_time"));
+        let start = self.take_time(&mut row, "start_time");
         let start = start.unwrap_or_else(|| {
             // Whole seconds, as all times of the API.
             Timestamp::from_second(now.as_second()).unwrap_or(now)
         });
         let finish = match row.get("finish_time") {
             Some(Value::Null) => None,
-            given => Some(self.read_time(given).unwrap_or_else(|| after(start, 60))),
+            _ => Some(self.take_time(&mut row, "finish_time").unwrap_or_else(|| after(start, 60))),
         };
         let delay = self.generator.settings.visibility_delay;
         let own = ["id", "start_time", "finish_time", "communication_id"];
@@ -213,8 +224,14 @@ impl World {
         id
     }
 
-    fn read_time(&self, value: Option<&Value>) -> Option<Timestamp> {
-        let local = DateTime::strptime("%Y-%m-%d %H:%M:%S", value?.as_str()?).ok()?;
+    /// The moment of a column, which is made to show the wall clock.
+    fn take_time(&self, row: &mut Map<String, Value>, column: &str) -> Option<Timestamp> {
+        let text = row.get(column)?.as_str()?;
+        if let Ok(moment) = text.parse::<Timestamp>() {
+            row.insert(column.to_owned(), wall_clock_text(self.zone.to_datetime(moment)).into());
+            return Some(moment);
+        }
+        let local = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
         Some(self.zone.to_ambiguous_zoned(local).compatible().ok()?.timestamp())
     }
 

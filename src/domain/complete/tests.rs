@@ -117,7 +117,7 @@ struct Outcome {
 
 /// Reads the window; None when paging itself gives up.
 fn read(mut rows: Rows, page_size: u32, bounds: Bounds, fault: &Fault, fault_at: usize) -> Option<Outcome> {
-    let mut paging = Paging::new(window(), page_size);
+    let mut paging = Paging::new(window(), Vec::new(), page_size);
     let mut completeness = Completeness::of(window());
     let (mut seen, mut was_cut) = (BTreeSet::new(), false);
     for number in 0.. {

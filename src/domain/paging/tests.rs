@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod repeated;
+
 /// The window of every test, in seconds of the wall clock.
 const WINDOW: (i64, i64) = (100, 160);
 
@@ -133,10 +135,10 @@ fn read_window(server: &mut Server, page_size: u32, crashes: &BTreeSet<usize>) -
         server.rows.iter().copied().filter(|row| (WINDOW.0..WINDOW.1).contains(&row.start)).collect();
     let mut read = BTreeSet::new();
     let mut read_before = local(WINDOW.0);
-    let mut paging = Paging::new(window(WINDOW.0, WINDOW.1), page_size);
+    let mut paging = Paging::new(window(WINDOW.0, WINDOW.1), Vec::new(), page_size);
     loop {
         if crashes.contains(&server.n_requests) {
-            paging = Paging::new(LocalInterval { from: read_before, till: local(WINDOW.1) }, page_size);
+            paging = Paging::new(LocalInterval { from: read_before, till: local(WINDOW.1) }, Vec::new(), page_size);
         }
         let request = paging.request();
         assert_is_legal(&request, page_size);
@@ -148,7 +150,7 @@ fn read_window(server: &mut Server, page_size: u32, crashes: &BTreeSet<usize>) -
             Ok(Advance::Done) => break,
             Ok(Advance::More { read_before }) => read_before,
             Err(PagingError::Unstable { .. }) => {
-                paging = Paging::new(LocalInterval { from: read_before, till: local(WINDOW.1) }, page_size);
+                paging = Paging::new(LocalInterval { from: read_before, till: local(WINDOW.1) }, Vec::new(), page_size);
                 read_before
             }
             Err(error) => panic!("{error}"),
@@ -219,7 +221,7 @@ fn quiet(rows: Vec<Row>) -> Server {
 
 #[test]
 fn an_unreadable_row_that_is_seen_twice_does_not_stand_in_for_another() {
-    let mut paging = Paging::new(window(100, 101), 1);
+    let mut paging = Paging::new(window(100, 101), Vec::new(), 1);
     let unreadable = PageFacts { n_rows: 1, total_items: Some(2), unreadable: vec![77], ..PageFacts::default() };
     paging.advance(&unreadable).unwrap();
     paging.advance(&unreadable).unwrap();
@@ -240,7 +242,7 @@ fn a_page_without_readable_start_times_is_narrowed_down_in_time() {
 
 #[test]
 fn a_row_that_vanished_from_a_crowded_second_does_not_stand_in_for_another() {
-    let mut paging = Paging::new(window(100, 160), 1);
+    let mut paging = Paging::new(window(100, 160), Vec::new(), 1);
     let second = |id: i64, total| PageFacts { ids: vec![RowId(id)], ..page(&[100], Some(total)) };
     paging.advance(&second(1, 3)).unwrap();
     assert_eq!(paging.request().offset, 0, "the second is read on its own from here");
@@ -257,19 +259,19 @@ fn a_row_that_vanished_from_a_crowded_second_does_not_stand_in_for_another() {
 
 #[test]
 fn rows_at_the_end_of_the_window_are_beyond_it() {
-    let mut paging = Paging::new(window(100, 160), 3);
+    let mut paging = Paging::new(window(100, 160), Vec::new(), 3);
     assert_eq!(paging.advance(&page(&[120, 150, 160], Some(9))), Ok(Advance::Done));
 }
 
 #[test]
 fn a_request_holds_the_window_whichever_way_its_bounds_are_read() {
-    let request = Paging::new(window(100, 160), 5000).request();
+    let request = Paging::new(window(100, 160), Vec::new(), 5000).request();
     assert_eq!(request, PageRequest { date_from: local(99), date_till: local(160), offset: 0, limit: 5000 });
 }
 
 #[test]
 fn a_page_that_is_not_in_order_moves_nothing_and_halves_the_time_asked_for() {
-    let mut paging = Paging::new(window(100, 160), 3);
+    let mut paging = Paging::new(window(100, 160), Vec::new(), 3);
     assert_eq!(paging.advance(&page(&[120, 119, 130], Some(9))), Ok(Advance::More { read_before: local(100) }));
     assert_eq!(paging.request().date_till, local(130));
     // All rows of the half are on the page: their order does not matter.
@@ -279,7 +281,7 @@ fn a_page_that_is_not_in_order_moves_nothing_and_halves_the_time_asked_for() {
 
 #[test]
 fn an_empty_page_with_a_total_is_an_error_and_without_one_the_end() {
-    let mut paging = Paging::new(window(100, 160), 3);
+    let mut paging = Paging::new(window(100, 160), Vec::new(), 3);
     assert_eq!(paging.advance(&page(&[], Some(9))), Err(PagingError::EmptyPage { total_items: 9 }));
     assert_eq!(paging.clone().advance(&page(&[], Some(0))), Ok(Advance::Done));
     assert_eq!(paging.advance(&page(&[], None)), Ok(Advance::Done));
@@ -287,21 +289,21 @@ fn an_empty_page_with_a_total_is_an_error_and_without_one_the_end() {
 
 #[test]
 fn a_second_that_never_holds_still_is_an_error_in_the_end() {
-    let mut paging = Paging::new(window(100, 160), 1);
+    let mut paging = Paging::new(window(100, 160), Vec::new(), 1);
     let error = (0..100).find_map(|turn| paging.advance(&page(&[100], Some(5 + turn % 2))).err());
     assert_eq!(error, Some(PagingError::Unstable { second: local(100) }));
 }
 
 #[test]
 fn a_second_whose_number_of_rows_holds_copies_does_not_hold_up_the_rest() {
-    let mut paging = Paging::new(window(100, 160), 1);
+    let mut paging = Paging::new(window(100, 160), Vec::new(), 1);
     let advances = (0..100).map(|_| paging.advance(&page(&[100], Some(2))).unwrap());
     assert!(advances.into_iter().any(|advance| advance == Advance::More { read_before: local(101) }));
 }
 
 #[test]
 fn more_rows_of_a_second_than_offsets_reach_are_an_error() {
-    let mut paging = Paging::new(window(100, 160), 10_000);
+    let mut paging = Paging::new(window(100, 160), Vec::new(), 10_000);
     let full = page(&[100; 10_000], Some(120_000));
     let advances: Vec<_> = (0..12).map(|_| paging.advance(&full)).collect();
     assert_eq!(advances[10], Ok(Advance::More { read_before: local(100) }));

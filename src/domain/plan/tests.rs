@@ -43,6 +43,8 @@ struct World {
     budget: Budget,
     pace: Pace,
     rhythm: Rhythm,
+    lag: Duration,
+    newest: Option<Instant>,
     now: Instant,
 }
 
@@ -61,6 +63,8 @@ impl World {
             budget: Budget::new(1.0, []),
             pace: Pace::default(),
             rhythm: Rhythm::default(),
+            lag: Duration::ZERO,
+            newest: None,
             now: START,
         }
     }
@@ -76,6 +80,8 @@ impl World {
             clocks: &self.clocks,
             experience: &self.experience,
             budget: &self.budget,
+            end: self.now - self.lag,
+            newest: self.newest,
             now: self.now,
         }
     }
@@ -398,4 +404,33 @@ fn a_tier_that_is_no_longer_configured_loses_its_clock_and_a_new_one_waits() {
     clocks.read(&ladder, minutes(15), later);
     assert!(!clocks.0.contains_key(&minutes(120)));
     assert_eq!(clocks.0.get(&days(30)), Some(&START), "a small reading says nothing of a large tier");
+}
+
+/// The API refuses what is more recent: nothing is asked for that, by any tier or the back-fill, and nothing stays behind.
+#[test]
+fn windows_end_where_the_api_has_rows() {
+    let hours = |hours| Duration::from_hours(hours);
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(2));
+    world.lag = hours(6);
+    let end = START - hours(6);
+    for _ in 0..100 {
+        let Next::Read(reading) = world.next() else { break };
+        assert!(reading.window.till <= end && reading.window.from < reading.window.till, "{reading:?}");
+        world.coverage.add(reading.window);
+        if let Purpose::Tier { age } = reading.purpose {
+            world.clocks.read(&world.ladder, age, world.now);
+        }
+        world.now = world.now.max(START);
+    }
+    assert!(matches!(world.next(), Next::Wait { .. }));
+    assert!(world.coverage.covers(Interval::new(START - days(2), end).unwrap()), "{:?}", world.coverage);
+}
+
+#[test]
+fn the_live_window_reaches_back_to_the_newest_row() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(2));
+    let live = world.ladder.tiers[0].age;
+    world.newest = Some(START - minutes(300));
+    let Next::Read(reading) = world.next() else { panic!() };
+    assert_eq!(reading.window, Interval::new(START - minutes(300) - live, START).unwrap());
 }

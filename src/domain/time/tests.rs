@@ -1,10 +1,11 @@
-//! Clock changes of real zones, among them half an hour's, Ramadan's, and one that was no change of season.
+//! Clock changes of real zones, among them half an hour's, two hours', Ramadan's, and some that were no change of season
+//! but for good.
 
 use proptest::prelude::*;
 
 use super::*;
 
-const ZONES: [&str; 8] = [
+const ZONES: [&str; 12] = [
     "Europe/Berlin",
     "America/New_York",
     "Australia/Lord_Howe",
@@ -13,7 +14,13 @@ const ZONES: [&str; 8] = [
     "Asia/Tehran",
     "Europe/Moscow",
     "Asia/Dubai",
+    "Asia/Almaty",
+    "Europe/Volgograd",
+    "Antarctica/Troll",
+    "America/Caracas",
 ];
+
+const LEAP_DAYS: [&str; 2] = ["2024-02-29T00:00:00Z", "2028-03-01T00:00:00Z"];
 
 fn zone(name: &str) -> TimeZone {
     TimeZone::get(name).unwrap()
@@ -40,7 +47,11 @@ fn zoned_moment() -> impl Strategy<Value = (TimeZone, Instant)> {
         |(name, index, seconds, round)| {
             let zone = zone(name);
             let changes = changes(&zone);
-            let near = if changes.is_empty() { instant("2026-03-02T10:00:00Z") } else { *index.get(&changes) };
+            let near = match *index.get(&[changes.as_slice(), &LEAP_DAYS.map(instant)].concat()) {
+                // Midnights of the leap day by UTC: the clock's own are within a day of them.
+                leap_day if LEAP_DAYS.map(instant).contains(&leap_day) => Instant(leap_day.0 + seconds * 9),
+                change => change,
+            };
             // Every fourth moment is that of the change itself, or a round number of minutes from it.
             let away = if round == 0 { seconds / 1800 * 1800 } else { seconds };
             (zone, Instant(near.0 + away))
@@ -108,6 +119,61 @@ fn a_window_that_holds_a_clock_change_is_widened_by_it() {
         hull("2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"),
         expect("2026-03-29 03:00:00", "2026-03-29 04:00:00")
     );
+}
+
+#[test]
+fn times_that_the_clock_shows_twice_are_known() {
+    let repeated = |name: &str, from: &str, till: &str| {
+        let window = LocalInterval { from: local(from), till: local(till) };
+        let ranges = window.repeated(&zone(name)).into_iter();
+        ranges.map(|twice| format!("{} {}", twice.from, twice.till)).collect::<Vec<_>>()
+    };
+    for (name, from, till, expected) in [
+        ("America/New_York", "2026-01-01 00:00:00", "2027-01-01 00:00:00", "2026-11-01 01:00:00 2026-11-01 02:00:00"),
+        ("Europe/Berlin", "2026-10-25 02:59:59", "2026-10-25 04:00:00", "2026-10-25 02:00:00 2026-10-25 03:00:00"),
+        (
+            "Australia/Lord_Howe",
+            "2026-04-05 01:00:00",
+            "2026-04-05 01:31:00",
+            "2026-04-05 01:30:00 2026-04-05 02:00:00",
+        ),
+        ("Asia/Almaty", "2024-02-29 23:30:00", "2024-03-01 00:00:00", "2024-02-29 23:00:00 2024-03-01 00:00:00"),
+        ("Europe/Volgograd", "2020-12-27 00:00:00", "2020-12-28 00:00:00", "2020-12-27 01:00:00 2020-12-27 02:00:00"),
+        ("Antarctica/Troll", "2026-10-25 02:00:00", "2026-10-25 02:30:00", "2026-10-25 01:00:00 2026-10-25 03:00:00"),
+    ] {
+        assert_eq!(repeated(name, from, till), [expected], "{name}");
+    }
+    // Nothing is repeated behind the range, nor when the clock is put forward, nor where it stays.
+    assert!(repeated("Europe/Berlin", "2026-10-25 03:00:00", "2026-12-01 00:00:00").is_empty());
+    assert!(repeated("Europe/Berlin", "2026-03-29 00:00:00", "2026-03-30 00:00:00").is_empty());
+    assert!(repeated("Asia/Dubai", "2008-01-01 00:00:00", "2030-01-01 00:00:00").is_empty());
+}
+
+#[test]
+fn a_window_that_begins_or_ends_in_a_repeated_hour_holds_all_of_it() {
+    let berlin = zone("Europe/Berlin");
+    for (from, till) in [
+        // Within the first pass, within the second one.
+        ("2026-10-25T00:10:00Z", "2026-10-25T00:20:00Z"),
+        ("2026-10-25T01:10:00Z", "2026-10-25T01:20:00Z"),
+    ] {
+        let hull = Interval::new(instant(from), instant(till)).unwrap().to_local(&berlin);
+        assert_eq!((hull.from, hull.till), (local("2026-10-25 02:00:00"), local("2026-10-25 03:00:00")), "{from}");
+    }
+}
+
+#[test]
+fn an_hour_ends_when_it_was_shown_for_the_last_time() {
+    for (name, hour, end) in [
+        ("Europe/Berlin", "2026-10-25 02:00:00", "2026-10-25T02:00:00Z"),
+        ("Europe/Berlin", "2026-10-25 01:00:00", "2026-10-25T00:00:00Z"),
+        ("Europe/Berlin", "2026-03-29 01:00:00", "2026-03-29T01:00:00Z"),
+        // Two hours are repeated: the first of them is shown after the second.
+        ("Antarctica/Troll", "2026-10-25 01:00:00", "2026-10-25T02:00:00Z"),
+        ("Antarctica/Troll", "2026-10-25 02:00:00", "2026-10-25T03:00:00Z"),
+    ] {
+        assert_eq!(local(hour).hour().ends_at(&zone(name)), instant(end), "{name} {hour}");
+    }
 }
 
 #[test]

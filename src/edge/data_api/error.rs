@@ -185,6 +185,12 @@ impl ApiError {
         matches!(&self.cause, Cause::Refused(refusal) if refusal.ruling() == Ruling::Token)
     }
 
+    /// Whether `date_till` was not taken, as by brands that serve rows only hours later when it is too recent.
+    pub fn refuses_date_till(&self) -> bool {
+        let Cause::Refused(refusal) = &self.cause else { return false };
+        refusal.mnemonic.as_deref() == Some("invalid_parameter_value") && refusal.field.as_deref() == Some("date_till")
+    }
+
     /// Whether the method does not take `user_id`.
     pub(super) fn refuses_user_id(&self) -> bool {
         let Cause::Refused(refusal) = &self.cause else { return false };

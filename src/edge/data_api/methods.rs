@@ -184,7 +184,8 @@ impl Client {
 /// A request that the API takes for wrong is a fault of callfeed: the log shows it, less what proves the right to ask.
 fn log_if_wrong(call: &Call<'_, impl Serialize>, error: &ApiError) {
     // A login that fails on the way to the request is another request, and its parameters are secrets.
-    if error.class() == Class::Bug && error.method() == call.method {
+    // A `date_till` is asked for that may be too recent: the caller tells what comes of it.
+    if error.class() == Class::Bug && error.method() == call.method && !error.refuses_date_till() {
         let params = serde_json::to_string(call.params).unwrap_or_default();
         error!(id = error.request_id(), params, %error, "the data api takes the request for wrong");
     }

@@ -11,6 +11,7 @@ mod brokers;
 mod changes;
 mod columns;
 mod dead_letters;
+mod embargo;
 mod faults;
 mod feed;
 mod filters;

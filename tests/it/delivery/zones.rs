@@ -1,6 +1,6 @@
 //! Accounts whose clocks change: each call is read once, whichever pass of a repeated hour it belongs to.
 
-use callfeed::simulator::{AccountScenario, CallsScenario};
+use callfeed::simulator::{AccountScenario, BoundBy, CallsScenario, RepeatedTimes, Scenario, SortBy};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -20,10 +20,29 @@ const PAUSE: SignedDuration = SignedDuration::from_mins(11);
 
 #[test]
 fn each_call_around_a_change_of_clocks_is_read_once() {
+    reads_each_call_once(RepeatedTimes::default());
+}
+
+#[test]
+fn each_call_around_a_change_of_clocks_is_read_once_when_rows_come_by_moment() {
+    reads_each_call_once(RepeatedTimes { sort: SortBy::Moment, bounds: BoundBy::Text });
+}
+
+#[test]
+fn each_call_around_a_change_of_clocks_is_read_once_when_bounds_mean_the_earlier_moment() {
+    reads_each_call_once(RepeatedTimes { sort: SortBy::Moment, bounds: BoundBy::EarlierMoment });
+}
+
+#[test]
+fn each_call_around_a_change_of_clocks_is_read_once_when_bounds_mean_the_later_moment() {
+    reads_each_call_once(RepeatedTimes { sort: SortBy::Moment, bounds: BoundBy::LaterMoment });
+}
+
+fn reads_each_call_once(repeated_times: RepeatedTimes) {
     let orders = ["newest", "oldest"];
     let now = Timestamp::now();
     let accounts = ZONES.iter().flat_map(|zone| orders.map(|order| calls_around_changes(zone, order, now)));
-    let mut feed = Feed::of(standing_with(accounts.collect()));
+    let mut feed = Feed::of(Scenario { repeated_times, ..standing_with(accounts.collect()) });
     for zone in ZONES {
         for order in orders {
             // A day's chunk that starts here ends within the hour that the change repeats or skips.
@@ -57,7 +76,7 @@ fn the_earlier_moment_of_a_repeated_hour_is_taken() {
     let second_pass = first_pass + SignedDuration::from_hours(1);
     let mut acme = account("acme", CallsScenario::default());
     acme.timezone = "Europe/Berlin".to_owned();
-    acme.rows = vec![row(7, second_pass, &zone)];
+    acme.rows = vec![row(7, second_pass)];
     let mut feed = Feed::of(standing_with(vec![acme]));
     feed.configure_account("acme", json!({"start_from": "360d"}));
 
@@ -71,7 +90,6 @@ fn the_earlier_moment_of_a_repeated_hour_is_taken() {
 
 fn calls_around_changes(zone: &str, order: &str, now: Timestamp) -> AccountScenario {
     let name = name(zone, order);
-    let time_zone = TimeZone::get(zone).unwrap();
     let mut moments = vec![now - AROUND * 2, now - AROUND];
     for change in changes_of(zone, now) {
         let first = change - AROUND;
@@ -82,12 +100,14 @@ fn calls_around_changes(zone: &str, order: &str, now: Timestamp) -> AccountScena
                 .map(|s| change + SignedDuration::from_secs(s)),
         );
     }
-    let rows = moments.into_iter().zip(1..).map(|(moment, id)| row(id, moment, &time_zone)).collect();
+    let rows = moments.into_iter().zip(1..).map(|(moment, id)| row(id, moment)).collect();
     AccountScenario { timezone: zone.to_owned(), rows, ..account(&name, CallsScenario::default()) }
 }
 
-fn row(id: i64, start: Timestamp, zone: &TimeZone) -> Map<String, Value> {
-    let row = json!({"id": id, "source": "sip", "start_time": local(start, zone), "finish_time": local(start, zone)});
+fn row(id: i64, start: Timestamp) -> Map<String, Value> {
+    // Whole seconds, as all times of the API; given as a moment, since the wall clock does not tell the pass.
+    let start = Timestamp::from_second(start.as_second()).unwrap().to_string();
+    let row = json!({"id": id, "source": "sip", "start_time": start, "finish_time": start});
     row.as_object().unwrap().clone()
 }
 

@@ -55,7 +55,7 @@ fn withdrawn(
     page_size: u32,
     mut pages: impl FnMut(&PageRequest, &mut Ledger) -> PageSeen,
 ) -> Vec<Gone> {
-    let mut paging = Paging::new(window(), page_size);
+    let mut paging = Paging::new(window(), Vec::new(), page_size);
     let mut roll_call = RollCall::of(window()).unwrap();
     loop {
         let request = paging.request();

@@ -193,7 +193,9 @@ async fn every_request_is_told_to_the_observer() {
     let told = seen.clone();
     let observer: Observer =
         Arc::new(move |request| told.lock().unwrap().push((request.method.into(), request.outcome)));
-    let client = Client::new(Http::new(&settings()).unwrap(), &fake.url(), login(), observer, Arc::new(SystemTime::now)).unwrap();
+    let client =
+        Client::new(Http::new(&settings()).unwrap(), &fake.url(), login(), observer, Arc::new(SystemTime::now))
+            .unwrap();
 
     client.account(None).await.unwrap_err();
     client.tags(None).await.unwrap_err();
