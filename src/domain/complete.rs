@@ -90,10 +90,11 @@ impl Completeness {
         self.is_sound && n_seen > 0 && self.announced == Some(n_seen)
     }
 
-    /// Full or the last, in order, each row once and within what was asked for.
+    /// Full or the last, in order, each row once and within what was asked for. A last page that is full to the brim
+    /// does not show that nothing was cut off, whatever its count says.
     fn is_sound_page(&self, request: &PageRequest, page: &PageSeen) -> bool {
-        let n_rows = page.rows.len() as u64;
-        let is_full = page.total_items.is_some_and(|total| n_rows == total.min(u64::from(request.limit)));
+        let (n_rows, limit) = (page.rows.len() as u64, u64::from(request.limit));
+        let is_full = page.total_items.is_some_and(|total| n_rows == total.min(limit) && total != limit);
         let within = |start: &LocalTime| request.date_from <= *start && *start <= request.date_till;
         let mut ids: Vec<RowId> = page.rows.iter().map(|(id, _)| *id).collect();
         ids.sort_unstable();
