@@ -15,8 +15,8 @@
 //!
 //! [`poller`] is one account and the only place where rules meet I/O; filter, diff and encode of a page are
 //! [`batch`]. [`accounts`] opens accounts ([`opening`]), tries them again and follows the customers of agencies;
-//! [`service`] builds, starts and stops everything. [`check`] and [`preview`] look at the same things with the same parts,
-//! and publish nothing.
+//! [`service`] builds, starts and stops everything. [`check`], [`preview`] and [`outlook`] look at the same things with the
+//! same parts, and publish nothing.
 //!
 //! # What always holds
 //!
@@ -42,6 +42,7 @@
 pub mod cli;
 
 pub mod check;
+pub mod outlook;
 pub mod preview;
 pub mod service;
 

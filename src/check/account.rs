@@ -1,31 +1,27 @@
 //! One account, step by step, as the service will meet it: entry, customers, time zone, tags, rights, points.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use jiff::tz::TimeZone;
 
 use crate::accounts::one_user_each;
 use crate::clock::Clock;
-use crate::config::{Customers, TagRef, Timezone};
+use crate::config::{Account, Customers, TagRef, Timezone};
 use crate::domain::pace::PointsWindow;
-use crate::domain::time::Interval;
-use crate::edge::data_api::{AccountInfo, ApiError, Class, CustomerUser, Hurdle, Page, ReportQuery, Tag};
+use crate::edge::data_api::{AccountInfo, ApiError, CustomerUser, Page, Tag};
 use crate::opening::{OpenError, Subject, resolve, zone_named};
+use crate::outlook::{calls_a_day, last_week, one_call, patiently};
 use crate::stream::calls::{self, Call};
 
 use super::Finding;
 use super::entry;
+use super::freshness::freshness;
 
 /// Of an agency's customers so many are looked at; each costs points of the agency.
 const CUSTOMERS_LOOKED_AT: usize = 20;
 
 /// Names of customers that one line holds.
 const CUSTOMERS_NAMED: usize = 8;
-
-/// The report is asked for calls of this last while.
-const LAST_WHILE: Duration = Duration::from_hours(1);
 
 /// What was seen of an account.
 pub(super) struct Seen {
@@ -40,25 +36,28 @@ impl Seen {
     }
 }
 
-pub(super) async fn look(subject: Subject) -> Seen {
+/// Looks at an account. `sharers` are the others that are read with its points.
+pub(super) async fn look(subject: Subject, sharers: Vec<Account>) -> Seen {
     match &subject.account.customers {
-        Customers::None => Seen { findings: look_at_plain(&subject).await, topics: Vec::new() },
-        Customers::All | Customers::Ids(_) => look_at_agency(&subject).await,
+        Customers::None => Seen { findings: look_at_plain(&subject, &sharers).await, topics: Vec::new() },
+        Customers::All | Customers::Ids(_) => look_at_agency(&subject, &sharers).await,
     }
 }
 
-async fn look_at_plain(subject: &Subject) -> Vec<Finding> {
+async fn look_at_plain(subject: &Subject, sharers: &[Account]) -> Vec<Finding> {
     let told = patiently(|| subject.client.account(None)).await;
     let entry = entry::judge(subject, told.as_ref().err());
     let mut findings = entry.findings;
     if entry.is_open {
-        findings.extend(look_at_reading(subject, Some(told)).await);
+        let reading = look_at_reading(subject, Some(told)).await;
+        findings.extend(reading.findings);
         findings.push(points(subject));
+        findings.extend(reading.calls_a_day.map(|calls| freshness(subject, calls, None, sharers)));
     }
     findings
 }
 
-async fn look_at_agency(agency: &Subject) -> Seen {
+async fn look_at_agency(agency: &Subject, sharers: &[Account]) -> Seen {
     let users = patiently(|| agency.client.customer_users()).await;
     let entry = entry::judge(agency, users.as_ref().err());
     let mut seen = Seen { findings: entry.findings, topics: Vec::new() };
@@ -67,9 +66,12 @@ async fn look_at_agency(agency: &Subject) -> Seen {
     }
     let (customers, findings) = customers(agency, users);
     seen.findings.extend(findings);
+    let mut calls_of_each = Vec::new();
     for id in customers.iter().take(CUSTOMERS_LOOKED_AT) {
         let customer = agency.customer(*id);
-        seen.findings.extend(look_at_reading(&customer, None).await);
+        let reading = look_at_reading(&customer, None).await;
+        seen.findings.extend(reading.findings);
+        calls_of_each.extend(reading.calls_a_day);
         if agency.calls_topic.is_per_account() && agency.account.customers == Customers::All {
             seen.topics.push(agency.calls_topic.for_account(agency.account.service, &customer.id));
         }
@@ -80,6 +82,10 @@ async fn look_at_agency(agency: &Subject) -> Seen {
         seen.findings.push(Finding::skipped(format!("{} customers", agency.id), detail));
     }
     seen.findings.push(points(agency));
+    if !calls_of_each.is_empty() {
+        let calls = calls_of_each.iter().sum::<f64>() / calls_of_each.len() as f64;
+        seen.findings.push(freshness(agency, calls, Some(customers.len()), sharers));
+    }
     seen
 }
 
@@ -131,15 +137,23 @@ fn named(users: &[CustomerUser], only: Option<&BTreeSet<i64>>) -> String {
     }
 }
 
-/// What reading an account needs, or one customer of an agency. `told` is its `get.account`, if that was asked already.
-async fn look_at_reading(subject: &Subject, told: Option<Result<AccountInfo, ApiError>>) -> Vec<Finding> {
+/// What was found of reading an account, or one customer of an agency.
+struct Reading {
+    findings: Vec<Finding>,
+    /// None when the report may not be read or does not say how many calls there are.
+    calls_a_day: Option<f64>,
+}
+
+/// What reading needs. `told` is the answer to `get.account`, if that was asked already.
+async fn look_at_reading(subject: &Subject, told: Option<Result<AccountInfo, ApiError>>) -> Reading {
     let zone = zone(subject, told).await;
     let mut findings = vec![zone_finding(subject, &zone)];
     findings.extend(tags(subject).await);
     // Any window will do to see whether the report may be read.
     let zone = zone.unwrap_or(TimeZone::UTC);
-    findings.push(rights(subject, &zone).await);
-    findings
+    let (rights, calls_a_day) = rights(subject, &zone).await;
+    findings.push(rights);
+    Reading { findings, calls_a_day }
 }
 
 async fn zone(subject: &Subject, told: Option<Result<AccountInfo, ApiError>>) -> Result<TimeZone, OpenError> {
@@ -194,35 +208,27 @@ fn missing(tag: &TagRef, known: &[Tag]) -> Option<OpenError> {
     }
 }
 
-/// A request as the service makes it, all columns included: some need components of their own.
-async fn rights(subject: &Subject, zone: &TimeZone) -> Finding {
+/// A request as the service makes it, all columns included: some need components of their own. What it tells beside is
+/// how many calls there are a day.
+async fn rights(subject: &Subject, zone: &TimeZone) -> (Finding, Option<f64>) {
     let label = format!("{} rights", subject.id);
-    let now = Clock::running().now();
-    // One second at least, whatever the clock does.
-    let Some(window) = Interval::new(now - LAST_WHILE, now) else {
-        return Finding::skipped(label, "the clock of this machine stands before 1970");
+    let Some(window) = last_week(zone) else {
+        return (Finding::skipped(label, "the clock of this machine is out of all bounds"), None);
     };
-    let window = window.to_local(zone);
-    let query = ReportQuery {
-        method: calls::METHOD,
-        user_id: subject.user_id,
-        date_from: window.from,
-        date_till: window.till,
-        limit: 1,
-        offset: 0,
-        fields: Call::COLUMNS,
-        sort_by: calls::SORT_BY,
-    };
+    let query = one_call(subject.user_id, window, Call::COLUMNS);
     match patiently(|| subject.client.report(&query)).await {
-        Ok(page) => Finding::good(label, format!("{} may be read{}", calls::METHOD, in_the_last_hour(&page))),
-        Err(error) => Finding::refused(label, &error),
+        Ok(page) => {
+            let detail = format!("{} may be read{}", calls::METHOD, in_the_last_week(&page));
+            (Finding::good(label, detail), page.total_items().map(calls_a_day))
+        }
+        Err(error) => (Finding::refused(label, &error), None),
     }
 }
 
-fn in_the_last_hour(page: &Page) -> String {
+fn in_the_last_week(page: &Page) -> String {
     match page.total_items() {
-        Some(1) => ", 1 call in the last hour".to_owned(),
-        Some(n) => format!(", {n} calls in the last hour"),
+        Some(1) => ", 1 call in the last week".to_owned(),
+        Some(n) => format!(", {n} calls in the last week"),
         None => String::new(),
     }
 }
@@ -244,14 +250,4 @@ fn points(subject: &Subject) -> Finding {
             Finding::bad(label, format!("{detail}; its share is used up until {until}"), remedy)
         }
     }
-}
-
-/// An answer that broke on its way is no finding yet: it is asked for twice more. A host that cannot be reached is.
-async fn patiently<T, F>(ask: impl FnMut() -> F) -> Result<T, ApiError>
-where
-    F: Future<Output = Result<T, ApiError>>,
-{
-    let is_passing =
-        |error: &ApiError| matches!(error.class(), Class::Retry { .. }) && error.hurdle() == Hurdle::Answer;
-    ask.retry(ExponentialBuilder::default().with_max_times(2)).when(is_passing).await
 }

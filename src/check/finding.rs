@@ -10,6 +10,8 @@ use crate::edge::kafka::topics::Fact;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Good,
+    /// It works, but not as one would wish.
+    Doubtful,
     Bad,
     Skipped,
 }
@@ -18,13 +20,14 @@ impl Verdict {
     const fn mark(self) -> (&'static str, Style) {
         match self {
             Self::Good => ("✓", AnsiColor::Green.on_default()),
+            Self::Doubtful => ("!", AnsiColor::Yellow.on_default().bold()),
             Self::Bad => ("✗", AnsiColor::Red.on_default().bold()),
             Self::Skipped => ("-", Style::new().dimmed()),
         }
     }
 }
 
-/// A fact: what was looked at, how it is, and if it is bad, what a person can do.
+/// A fact: what was looked at, how it is, and if it is not good, what a person can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub verdict: Verdict,
@@ -36,6 +39,10 @@ pub struct Finding {
 impl Finding {
     pub fn good(subject: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { verdict: Verdict::Good, subject: subject.into(), detail: detail.into(), remedy: None }
+    }
+
+    pub fn doubtful(subject: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Doubtful, ..Self::bad(subject, detail, remedy) }
     }
 
     pub fn bad(subject: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -69,7 +76,11 @@ fn one_line(text: &str) -> String {
 
 impl From<Fact> for Finding {
     fn from(fact: Fact) -> Self {
-        let verdict = if fact.ok { Verdict::Good } else { Verdict::Bad };
+        let verdict = match (fact.ok, &fact.remedy) {
+            (true, None) => Verdict::Good,
+            (true, Some(_)) => Verdict::Doubtful,
+            (false, _) => Verdict::Bad,
+        };
         Self { verdict, subject: fact.subject, detail: fact.detail, remedy: fact.remedy }
     }
 }

@@ -1,12 +1,13 @@
 //! `callfeed check`: goes through all that has to be right before `callfeed run` can work, and changes nothing.
 //!
-//! Each fact is a [`Finding`]: good, bad with what to do about it, or skipped. Accounts are looked at side by side, but
+//! Each fact is a [`Finding`]: good, doubtful or bad with what to do about it, or skipped. Accounts are looked at side by side, but
 //! told in the order of the configuration. Requests cost points, so there are few: about four an account.
 
 mod account;
 mod cluster;
 mod entry;
 mod finding;
+mod freshness;
 
 use std::io;
 
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Account, Config};
 use crate::edge::data_api::Http;
 use crate::opening::Subject;
+use crate::outlook::share_points;
 use crate::wiring;
 
 pub use cluster::subject;
@@ -90,7 +92,11 @@ fn look_at(config: &Config, account: &Account, http: &Http) -> Looking {
         return Looking::Done(account::Seen::of(skipped));
     }
     match Subject::of(config, account, http, std::sync::Arc::new(|_| {}), &Clock::running()) {
-        Ok(subject) => Looking::Running(tokio::spawn(account::look(subject))),
+        Ok(subject) => {
+            let others = config.accounts.iter().filter(|other| other.enabled && other.id != account.id);
+            let sharers = others.filter(|other| share_points(account, other)).cloned().collect();
+            Looking::Running(tokio::spawn(account::look(subject, sharers)))
+        }
         Err(error) => {
             let bad = Finding::bad(account.id.as_str(), error.to_string(), "correct `service` of the account");
             Looking::Done(account::Seen::of(bad))

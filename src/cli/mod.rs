@@ -4,7 +4,9 @@ mod check;
 mod choice;
 pub mod config_schema;
 mod demo;
+mod plan;
 mod preview;
+mod requests;
 mod run;
 mod schemas;
 mod signals;
@@ -41,6 +43,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Preview(preview::Arguments),
+    Plan(plan::Arguments),
     Schemas(schemas::Arguments),
     Simulate(simulate::SimulateArgs),
     /// Print what editors need to help with the configuration file
@@ -54,6 +57,13 @@ enum ConfigCommand {
     #[command(after_help = "Example: callfeed config schema > callfeed.schema.json\n\
          At the top of the file: # yaml-language-server: $schema=callfeed.schema.json")]
     Schema,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
 }
 
 /// The configuration file, for every command that needs one.
@@ -81,6 +91,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Check(arguments) => check::run(arguments).await,
         Command::Preview(arguments) => preview::run(arguments).await,
+        Command::Plan(arguments) => plan::run(arguments).await,
         Command::Schemas(arguments) => schemas::run(arguments).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
         Command::Config(ConfigCommand::Schema) => written(config_schema::run(&mut anstream::stdout()), DONE),

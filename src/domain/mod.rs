@@ -11,6 +11,7 @@ pub mod demand;
 pub mod embargo;
 pub mod experience;
 pub mod filter;
+pub mod forecast;
 pub mod ledger;
 pub mod pace;
 pub mod paging;

@@ -5,17 +5,16 @@ mod table;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::choice::{Choice, choose};
-use super::{ConfigFile, DONE, FAILED, bad_usage, written};
+use super::requests::Requests;
+use super::{ConfigFile, DONE, FAILED, Format, bad_usage, written};
 use crate::accounts::one_user_each;
 use crate::clock::Clock;
 use crate::config::{Config, Customers};
 use crate::domain::time::Interval;
-use crate::edge::data_api::{CustomerUser, Observer};
+use crate::edge::data_api::CustomerUser;
 use crate::opening::Subject;
 use crate::preview::{self, Extent, Preview, PreviewError};
 use crate::wiring;
@@ -55,12 +54,6 @@ pub struct Arguments {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Json,
-}
-
 pub async fn run(arguments: Arguments) -> ExitCode {
     let config = match arguments.config.load() {
         Ok(config) => config,
@@ -95,21 +88,6 @@ enum Failure {
 impl From<PreviewError> for Failure {
     fn from(error: PreviewError) -> Self {
         Self::Work { error: error.to_string(), remedy: error.remedy() }
-    }
-}
-
-/// The requests that were answered: each cost a point.
-#[derive(Clone, Default)]
-struct Requests(Arc<AtomicU64>);
-
-impl Requests {
-    fn observer(&self) -> Observer {
-        let answered = self.0.clone();
-        Arc::new(move |seen| {
-            if seen.outcome == "ok" && seen.method != "login.user" {
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-        })
     }
 }
 
@@ -240,13 +218,9 @@ fn write_bad(preview: &Preview, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn cost(shown: &[Shown], requests: &Requests) -> String {
-    let points = match requests.0.load(Ordering::Relaxed) {
-        1 => "1 point was".to_owned(),
-        n => format!("{n} points were"),
-    };
     // All customers of an agency share its points, so the last one knows best.
     let left = shown.last().map_or("", |shown| shown.points.as_str());
-    format!("{points} used{left}")
+    format!("{requests}{left}")
 }
 
 fn calls(n: u64) -> String {

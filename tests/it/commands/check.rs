@@ -66,6 +66,8 @@ fn everything_in_order_is_told_and_nothing_is_created() {
         assert_good(&process, &format!("{name} IP list"), "let in");
         assert_good(&process, &format!("{name} points"), "10000 this minute");
     }
+    assert_good(&process, "acme planned freshness", "15m every 30s, 2h every 5m, 24h every 1h, 30d every 24h");
+    assert_good(&process, "bureau planned freshness", "as promised");
     assert_good(&process, "acme time zone", "Europe/Moscow, as the account says");
     assert_good(&process, "beta time zone", "Asia/Omsk, as `timezone` says");
     assert_good(&process, "acme tags", "all of `filters.tags` exist");
@@ -79,6 +81,26 @@ fn everything_in_order_is_told_and_nothing_is_created() {
     assert_eq!(Servers::shared().kafka.partitions(&config.calls_topic()), None);
     assert!(simulator.bugs().is_empty(), "{:?}", simulator.bugs());
     assert!(simulator.requests().iter().map(|request| request.points).sum::<u32>() <= 16);
+}
+
+#[test]
+fn freshness_that_the_points_do_not_allow_is_doubted_and_no_failure() {
+    let mut poor = account("poor");
+    poor.limits = Limits::per(60, 3000);
+    let simulator = start(scenario(vec![poor]));
+    let keys = |name: &str| by_key(name, &simulator, "comagic", "hunter2-poor");
+    let promises = "poll: {tiers: [{age: 15m, every: 30s}]}";
+
+    let mut alone = Config::new().account(&format!("{}, {promises}", keys("acme"))).run(&["check"]);
+    let mut shared =
+        [keys("acme"), keys("beta")].iter().fold(Config::new(), |config, keys| config.account(keys)).run(&["check"]);
+
+    let doubtful = "\n! acme planned freshness: 15m every 36s (promised 30s)\n    the ladder needs 2880 points a day and \
+                    has 2400: raise `poll.points_share` to 0.96, or the limit";
+    assert!(alone.stdout().contains(doubtful), "{}", alone.stdout());
+    let doubtful = "\n! beta planned freshness: 15m every 1m 12s (promised 30s), 2h every 5m";
+    assert!(shared.stdout().contains(doubtful), "{}", shared.stdout());
+    assert_eq!((alone.exit_code(), shared.exit_code()), (0, 0));
 }
 
 fn tag_id(simulator: &Simulator) -> i64 {

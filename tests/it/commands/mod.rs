@@ -1,6 +1,7 @@
 //! The commands that look before anything runs: `check`, `preview`, `schemas` and `config schema`, as processes.
 
 mod check;
+mod plan;
 mod preview;
 mod schemas;
 
