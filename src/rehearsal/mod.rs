@@ -14,6 +14,7 @@
 
 mod event;
 mod latency;
+pub mod oracle;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -193,9 +193,8 @@ fn is_needless(first: &(f64, f64, usize), middle: &(f64, f64, usize), last: &(f6
 }
 
 fn reached(news: &[News], wait: impl Fn(&News) -> Option<Seconds>) -> Reached {
-    let of_kind = |is_new_call: bool| {
-        waits(news.iter().filter(|news| news.is_new_call == is_new_call).map(&wait).collect())
-    };
+    let of_kind =
+        |is_new_call: bool| waits(news.iter().filter(|news| news.is_new_call == is_new_call).map(&wait).collect());
     Reached { new_calls: of_kind(true), changes: of_kind(false) }
 }
 
@@ -232,4 +231,88 @@ fn next_multiple(at: Seconds, interval: Seconds) -> Seconds {
 
 fn hour_of(at: Seconds) -> i64 {
     (at / HOUR).floor() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn new_call(shown_at: Seconds) -> News {
+        News { is_new_call: true, call_started_at: shown_at - 60.0, shown_at, committed_at: Some(shown_at + 5.0) }
+    }
+
+    fn change(call_started_at: Seconds, shown_at: Seconds) -> News {
+        News { is_new_call: false, call_started_at, shown_at, committed_at: None }
+    }
+
+    /// One every ten seconds of a day.
+    fn steady() -> Vec<News> {
+        (0..8640).map(|n| new_call(f64::from(n) * 10.0)).collect()
+    }
+
+    #[test]
+    fn what_was_observed_is_told_by_kind_with_what_never_came() {
+        let reached = observed(&[new_call(0.0), new_call(7.0), change(0.0, 9.0)]);
+        assert_eq!((reached.new_calls.median, reached.new_calls.lost), (5.0, 0.0));
+        assert!((reached.changes.lost - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn even_news_are_best_read_evenly() {
+        let reached = timetable(&steady(), 1440.0, 1.0, &[Reach { age: DAY, points: 1.0 }]).new_calls;
+        assert!((reached.mean - 30.0).abs() < 0.1 && (reached.median - 30.0).abs() < 0.1, "{reached:?}");
+    }
+
+    #[test]
+    fn no_timetable_reads_more_often_than_the_minute_allows() {
+        let reached = timetable(&steady(), 1_000_000.0, 0.1, &[Reach { age: DAY, points: 1.0 }]).new_calls;
+        assert!((reached.mean - 5.0).abs() < 0.1, "{reached:?}");
+    }
+
+    #[test]
+    fn a_cursor_loses_what_shows_up_late_and_every_change() {
+        let late = News { call_started_at: 0.0, ..new_call(5000.0) };
+        let news = [new_call(100.0), new_call(2000.0), late, change(50.0, 3000.0)];
+        let reached = forward_only(&news, 864.0);
+        assert!((reached.new_calls.lost - 1.0 / 3.0).abs() < 1e-9, "{reached:?}");
+        assert!((reached.changes.lost - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_fixed_interval_waits_for_as_many_pages_as_the_horizon_has() {
+        let reached = fixed_interval(&steady(), 1440.0, Reach { age: 30.0 * DAY, points: 10.0 }).new_calls;
+        assert!((reached.mean - 295.0).abs() < 5.0, "{reached:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_clairvoyant_is_as_good_as_trying_everything(
+            mut times in prop::collection::vec(0_u32..1000, 1..9),
+            n_readings in 1_usize..9,
+        ) {
+            times.sort_unstable();
+            let times: Vec<Seconds> = times.into_iter().map(f64::from).collect();
+            let sum = |read_at: &[Seconds]| read_at.iter().zip(&times).map(|(read, time)| read - time).sum::<f64>();
+            let found = best_readings(&times, n_readings);
+            let n_found = 1 + found.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            prop_assert!(n_found <= n_readings);
+            // Every way to cut the times into so many groups.
+            let cuts = 0_u32..1 << (times.len() - 1);
+            let groupings = cuts.filter(|cut| (cut.count_ones() as usize) < n_found);
+            let best = groupings.map(|cut| sum(&read_at_group_ends(&times, cut))).fold(f64::INFINITY, f64::min);
+            prop_assert!((sum(&found) - best).abs() < 1e-6, "{} instead of {}", sum(&found), best);
+        }
+    }
+
+    fn read_at_group_ends(times: &[Seconds], cut: u32) -> Vec<Seconds> {
+        let mut read_at = times.to_vec();
+        for index in (0..times.len() - 1).rev() {
+            if cut & (1 << index) == 0 {
+                read_at[index] = read_at[index + 1];
+            }
+        }
+        read_at
+    }
 }
