@@ -16,7 +16,7 @@
 //! [`poller`] is one account and the only place where rules meet I/O; filter, diff and encode of a page are
 //! [`batch`]. [`accounts`] opens accounts ([`opening`]), tries them again and follows the customers of agencies;
 //! [`service`] builds, starts and stops everything. [`check`] and [`preview`] look at the same things with the same parts,
-//! and publish nothing.
+//! and publish nothing. [`rehearsal`] runs the same parts in virtual time, against the simulator and a log in memory.
 //!
 //! # What always holds
 //!
