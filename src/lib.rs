@@ -17,6 +17,8 @@
 //! [`batch`]. [`accounts`] opens accounts ([`opening`]), tries them again and follows the customers of agencies;
 //! [`service`] builds, starts and stops everything. [`check`], [`preview`] and [`outlook`] look at the same things with the
 //! same parts, and publish nothing.
+//! [`service`] builds, starts and stops everything. [`check`] and [`preview`] look at the same things with the same parts,
+//! and publish nothing. [`rehearsal`] runs the same parts in virtual time, against the simulator and a log in memory.
 //!
 //! # What always holds
 //!

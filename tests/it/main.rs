@@ -11,3 +11,4 @@ mod registry_edge;
 mod servers;
 mod simulator;
 mod support;
+mod virtual_time;

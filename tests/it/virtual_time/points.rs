@@ -1,0 +1,52 @@
+//! Scarce points: the share is kept, nobody is starved, and everything is published in the end.
+
+use std::time::Duration;
+
+use callfeed::simulator::{AccountScenario, CustomerScenario, Limits, UserScenario};
+use serde_json::json;
+
+use super::stage::{ACCOUNT, DAY, HOUR, Stage, account, calls};
+
+#[test]
+fn the_points_of_the_samples_last_all_day() {
+    let account = AccountScenario { limits: Limits::per(60, 3000), calls: calls(4.0), ..account() };
+    let tiers = json!([{"age": "15m", "every": "10s"}, {"age": "2h", "every": "5m"}, {"age": "1d", "every": "1h"}]);
+    let stage = Stage::of_account(account).configure(json!({"poll": {"adaptive": true, "tiers": tiers}}));
+    let rehearsal = stage.play(async |mut rehearsal| {
+        rehearsal.run_for(DAY).await.unwrap();
+        rehearsal
+    });
+    let used = rehearsal.simulator.points_used(ACCOUNT).unwrap();
+    assert!(used.by_day[0] > 2000, "points are there to be used: {used:?}");
+}
+
+#[test]
+fn a_credential_that_others_use_too_is_shared() {
+    let account = AccountScenario { limits: Limits::per(60, 500), calls: calls(6.0), ..account() };
+    Stage::of_account(account).rest_for(DAY).play(async |mut rehearsal| {
+        for _ in 0..12 * 6 {
+            rehearsal.run_for(Duration::from_mins(10)).await.unwrap();
+            rehearsal.simulator.spend_elsewhere(ACCOUNT, 2).unwrap();
+        }
+        rehearsal
+    });
+}
+
+#[test]
+fn five_hundred_customers_share_one_credential() {
+    let customer = |number: i64| CustomerScenario {
+        id: 1000 + number,
+        users: vec![UserScenario { id: 5000 + number, ..UserScenario::default() }],
+        calls: calls(0.3),
+        ..CustomerScenario::default()
+    };
+    let agency =
+        AccountScenario { limits: Limits::per(600, 30_000), customers: (0..500).map(customer).collect(), ..account() };
+    let poll = json!({"tiers": [{"age": "2h", "every": "1h"}, {"age": "1d", "every": "3h"}]});
+    let stage = Stage::of_account(agency).configure(json!({"customers": "all", "poll": poll}));
+    let rehearsal = stage.rest_for(4 * HOUR).play(async |mut rehearsal| {
+        rehearsal.run_for(2 * HOUR).await.unwrap();
+        rehearsal
+    });
+    assert!(rehearsal.events.len() > 200, "{} customers had calls", rehearsal.events.len());
+}
