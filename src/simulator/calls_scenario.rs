@@ -18,6 +18,8 @@ pub struct CallsScenario {
     pub count: Option<usize>,
     /// Calls from the start of the simulator on.
     pub per_hour: f64,
+    /// How many of them come in an hour of the night (21 to 8 of the account's clock), for one of the day.
+    pub night_share: f64,
     /// So long before the start they came in already: some of them are going on when it starts, and tags come at once.
     #[serde(deserialize_with = "duration")]
     pub live_since: Duration,
@@ -63,6 +65,7 @@ impl Default for CallsScenario {
             per_day: 0.0,
             count: None,
             per_hour: 0.0,
+            night_share: 1.0,
             live_since: Duration::ZERO,
             live_limit: None,
             sources: sources.map(|(name, weight)| (name.to_owned(), weight)).into(),

@@ -115,19 +115,31 @@ impl Generator {
         if self.live.left == 0 {
             self.live.next = None;
         }
-        if self.live.next.is_some() {
-            let mean = 3600.0 / self.settings.per_hour * self.settings.same_second.max(1) as f64;
-            let pause = -(1.0 - self.live.lot.f64()).ln() * mean;
-            self.live.next = start.checked_add(seconds(pause)).ok();
+        if self.live.next.is_none() {
+            return;
         }
+        let mean = 3600.0 / self.settings.per_hour * self.settings.same_second.max(1) as f64;
+        let mut next = Some(start);
+        while let Some(before) = next {
+            let pause = -(1.0 - self.live.lot.f64()).ln() * mean;
+            next = before.checked_add(seconds(pause)).ok();
+            let comes = next.is_none_or(|at| self.is_day(at)) || self.live.lot.f64() < self.settings.night_share;
+            if comes {
+                break;
+            }
+        }
+        self.live.next = next;
+    }
+
+    fn is_day(&self, at: Timestamp) -> bool {
+        (8..21).contains(&self.zone.to_datetime(at).hour())
     }
 
     /// A moment of the last `span` seconds, more likely in the day than in the night.
     fn draw_start(&self, lot: &mut Rng, now: Timestamp, span: f64) -> Timestamp {
         loop {
             let start = now.checked_sub(seconds(lot.f64() * span)).unwrap_or(now);
-            let hour = self.zone.to_datetime(start).hour();
-            if (8..21).contains(&hour) || span < 86_400.0 || lot.f64() < NIGHT_SHARE {
+            if self.is_day(start) || span < 86_400.0 || lot.f64() < NIGHT_SHARE {
                 return start;
             }
         }

@@ -193,6 +193,7 @@ fn check_world(
         ("sales.share", calls.sales.share),
         ("ratings.share", calls.ratings.share),
         ("vanish.share", calls.vanish.share),
+        ("night_share", calls.night_share),
         ("bad_rows.share", calls.bad_rows.share),
     ];
     for (key, share) in shares {
