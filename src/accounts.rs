@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant as Moment;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Customers};
+use crate::config::{Account, Config, Customers};
 use crate::context::Context;
 use crate::domain::pace::backoff;
 use crate::edge::data_api::{ApiError, BadUrl, Class, CustomerUser, Http, Observer};
@@ -65,35 +65,55 @@ pub fn spawn_all(
     http: &Http,
     running: &mut JoinSet<AccountEnd>,
 ) -> Result<(), ServiceError> {
-    let metrics = context.metrics.clone();
-    let observer: Observer = Arc::new(move |seen| metrics.api_request(seen.method, seen.outcome, seen.duration));
     for account in config.accounts.iter().filter(|account| account.enabled) {
-        let bad =
-            |error: BadUrl| ServiceError::BadAccount { account: account.id.to_string(), reason: error.to_string() };
-        let subject = Subject::of(config, account, http, observer.clone(), &context.clock).map_err(bad)?;
-        let context = context.clone();
-        match account.customers {
-            Customers::None => running.spawn(serve(context, subject)),
-            Customers::All | Customers::Ids(_) => running.spawn(serve_agency(context, subject)),
-        };
+        running.spawn(run(context.clone(), subject(config, account, context, http)?));
     }
     Ok(())
 }
 
-/// Polls one account for as long as the service runs.
+/// An account as it is to be run.
+pub fn subject(config: &Config, account: &Account, context: &Context, http: &Http) -> Result<Subject, ServiceError> {
+    let metrics = context.metrics.clone();
+    let observer: Observer = Arc::new(move |seen| metrics.api_request(seen.method, seen.outcome, seen.duration));
+    let bad = |error: BadUrl| ServiceError::BadAccount { account: account.id.to_string(), reason: error.to_string() };
+    Subject::of(config, account, http, observer, &context.clock).map_err(bad)
+}
+
+/// Runs an account, or an agency with all its customers, until its context says stop.
+pub async fn run(context: Arc<Context>, subject: Subject) -> AccountEnd {
+    match subject.account.customers {
+        Customers::None => serve(context, subject).await,
+        Customers::All | Customers::Ids(_) => serve_agency(context, subject).await,
+    }
+}
+
+/// Polls one account until it is told to stop, and then leaves its progress for whoever polls it next.
 async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
+    let mut poller = None;
+    let end = keep_polling(&context, &subject, &mut poller).await;
+    if let (AccountEnd::Stopped, Some(poller)) = (&end, poller) {
+        context.handover.leave(poller.progress);
+    }
+    end
+}
+
+async fn keep_polling(context: &Context, subject: &Subject, poller: &mut Option<Poller>) -> AccountEnd {
     context.board.register(&subject.id, subject.account.service);
-    let (mut poller, mut lost_at, mut failures): (Option<Poller>, _, _) = (None, None, 0);
+    let (mut lost_at, mut failures) = (None, 0);
     loop {
         if context.stop.is_cancelled() {
             return AccountEnd::Stopped;
         }
         let started = Moment::now();
-        let trouble = match turn(&context, &subject, &mut poller, lost_at).await {
+        let trouble = match turn(context, subject, poller, lost_at).await {
             Ok(Ended::Done) => return AccountEnd::Done,
             Ok(Ended::Stopped) => return AccountEnd::Stopped,
             Ok(Ended::Restore) => {
-                (poller, lost_at) = (None, Some(Moment::now()));
+                (*poller, lost_at) = (None, Some(Moment::now()));
+                continue;
+            }
+            Ok(Ended::Refresh) => {
+                refresh(context, subject, poller).await;
                 continue;
             }
             Err(Turned::Superseded { by }) => return AccountEnd::Superseded { by },
@@ -101,11 +121,29 @@ async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
         };
         // What went well for so long is not part of the same trouble.
         failures = if started.elapsed() > BLOCKED_RETRY { 1 } else { failures + 1 };
-        trouble.show(&context, &subject, failures);
+        trouble.show(context, subject, failures);
         if context.clock.is_frozen() && trouble.cure == Cure::Person {
             return AccountEnd::Failed;
         }
-        context.stop.run_until_cancelled(tokio::time::sleep(trouble.wait(failures))).await;
+        wait_for_cure(context, trouble.wait(failures)).await;
+    }
+}
+
+/// Waits for so long, or until somebody says that something has changed.
+async fn wait_for_cure(context: &Context, wait: Duration) {
+    let mut recalled = context.recall.hear();
+    tokio::select! {
+        () = tokio::time::sleep(wait) => {}
+        () = recalled.heard() => {}
+        () = context.stop.cancelled() => {}
+    }
+}
+
+/// Asks again for the account's zone and tags. What cannot be asked now stays as it is until the next time.
+async fn refresh(context: &Context, subject: &Subject, poller: &mut Option<Poller>) {
+    let Some(poller) = poller else { return };
+    if let Some(Err(error)) = context.stop.run_until_cancelled(subject.refresh(poller)).await {
+        tracing::debug!(account = %subject.id, %error, "zone and tags cannot be asked for again now");
     }
 }
 
@@ -226,7 +264,7 @@ async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
                 trouble.wait(failures)
             }
         };
-        let ended = customers.until(tokio::time::sleep(wait), &context, failures == 0).await;
+        let ended = customers.until(wait_for_cure(&context, wait), &context, failures == 0).await;
         if let Some(ended) = ended {
             return ended;
         }
@@ -324,7 +362,7 @@ impl Running {
     }
 }
 
-/// As [`serve`], until the customer leaves.
+/// As [`serve`], until the customer leaves: then nothing of it is kept here.
 async fn serve_customer(context: Arc<Context>, subject: Subject, stop: CancellationToken) -> AccountEnd {
     let id = subject.id.clone();
     let own = Arc::new(context.with_stop(stop));
@@ -332,6 +370,7 @@ async fn serve_customer(context: Arc<Context>, subject: Subject, stop: Cancellat
     if !context.stop.is_cancelled() && !context.clock.is_frozen() {
         context.board.remove(&id);
         context.metrics.forget_account(&id);
+        context.handover.forget(|account| *account == id);
     }
     end
 }

@@ -79,6 +79,8 @@ pub struct Composer {
 pub struct Reading {
     /// Rows that start outside it were only asked for because bounds are not documented; they are ignored.
     pub window: LocalInterval,
+    /// A row that starts earlier and is not in the ledger was published and forgotten, as far as anybody can tell.
+    pub new_from: LocalTime,
     pub observed_at_millis: i64,
     pub now: LocalTime,
     /// The zone that the account was in when some rows of the horizon were read last.
@@ -177,6 +179,7 @@ impl<'c, 'l> Work<'c, 'l> {
         let row = self.sighting(call);
         let verdict = self.composer.filters.judge(&call.traits());
         match self.draft.compare(&row, verdict) {
+            Outcome::Publish(change) if change.event == EventType::Created && start < self.reading.new_from => {}
             Outcome::Publish(change) => self.publish(call, &row, change, raw),
             Outcome::Unchanged => {}
             Outcome::LeftOut(why) => *self.batch.counts.left_out.entry(why).or_default() += 1,

@@ -14,8 +14,10 @@ use crate::edge::avro::{EncodeError, Encoder};
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem, Topics};
 use crate::edge::kafka::{Connection, Publisher};
 use crate::edge::registry::{RegistryError, SchemaRegistry};
+use crate::handover::Handover;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
+use crate::recall::Recall;
 use crate::status::StatusBoard;
 use crate::store::Store;
 use crate::stream::calls;
@@ -25,6 +27,7 @@ pub struct Context {
     pub publisher: Publisher,
     pub kafka: KafkaHealth,
     pub store: Arc<Store>,
+    pub handover: Handover,
     pub place: StatePlace,
     pub topics: Arc<TopicBook>,
     pub schemas: Arc<SchemaBook>,
@@ -34,6 +37,8 @@ pub struct Context {
     pub memory: Arc<Semaphore>,
     pub memory_kib: u32,
     pub clock: Clock,
+    /// Has all accounts look again for what may have changed.
+    pub recall: Recall,
     pub stop: CancellationToken,
 }
 

@@ -15,10 +15,9 @@
 //!
 //! [`poller`] is one account and the only place where rules meet I/O; filter, diff and encode of a page are
 //! [`batch`]. [`accounts`] opens accounts ([`opening`]), tries them again and follows the customers of agencies;
-//! [`service`] builds, starts and stops everything. [`check`], [`preview`] and [`outlook`] look at the same things with the
-//! same parts, and publish nothing.
-//! [`service`] builds, starts and stops everything. [`check`] and [`preview`] look at the same things with the same parts,
-//! and publish nothing. [`rehearsal`] runs the same parts in virtual time, against the simulator and a log in memory.
+//! [`fleet`] has the accounts that run follow a configuration that changes ([`reload`]); [`service`] builds, starts and
+//! stops everything. [`check`], [`preview`] and [`outlook`] look at the same things with the same parts, and publish
+//! nothing. [`rehearsal`] runs them in virtual time, against the simulator and a log in memory.
 //!
 //! # What always holds
 //!
@@ -34,7 +33,7 @@
 //!
 //! Rules in [`domain`] are pure: time comes in as an argument, nothing there does I/O or serialises. Each module of
 //! [`edge`] knows one outside system and no other edge. What differs by report stands in [`stream`], one file each.
-//! Dependencies point one way: `cli` → `service` → `accounts` → `poller` → `edge`, `stream`, `domain`. A test holds
+//! Dependencies point one way: `cli` → `service` → `fleet` → `accounts` → `poller` → `edge`, `stream`, `domain`. A test holds
 //! these lines ([`domain`] and [`edge`] say which).
 //!
 //! The design named `poller` and `service` alone between the edges and the command line. What they share has files of
@@ -48,6 +47,10 @@ pub mod outlook;
 pub mod preview;
 pub mod service;
 
+pub mod reload;
+
+pub mod fleet;
+
 pub mod accounts;
 pub mod context;
 pub mod opening;
@@ -56,8 +59,10 @@ pub mod wiring;
 pub mod poller;
 
 pub mod batch;
+pub mod handover;
 pub mod progress;
 pub mod purse;
+pub mod recall;
 pub mod state;
 pub mod store;
 

@@ -22,6 +22,7 @@ use crate::domain::call::AccountId;
 use crate::domain::filter::LeftOut;
 use crate::domain::ledger::EventType;
 use crate::domain::pace::PointsWindow;
+use crate::domain::time::Instant;
 use crate::status::{AccountStatus, State};
 
 const PREFIX: &str = "callfeed";
@@ -51,6 +52,8 @@ struct Inner {
     transaction: Histogram,
     owned_partitions: Gauge,
     kafka_errors: Family<KindLabel, Counter>,
+    config_successful: Gauge,
+    config_loaded_at: Gauge,
     /// Every stream that was ever a label, so that all labels of an account can be found again.
     streams: Mutex<BTreeSet<&'static str>>,
 }
@@ -78,6 +81,16 @@ impl Metrics {
                 "Partitions of the state topic that this replica owns",
             ),
             kafka_errors: registered(&mut registry, "kafka_errors", "Errors of the Kafka client, by kind"),
+            config_successful: registered(
+                &mut registry,
+                "config_last_reload_successful",
+                "1 when the configuration was loaded at the last try, 0 when it was refused",
+            ),
+            config_loaded_at: registered_seconds(
+                &mut registry,
+                "config_last_reload_success_timestamp",
+                "Unix time at which the configuration that runs was loaded",
+            ),
             streams: Mutex::default(),
             registry,
         };
@@ -126,6 +139,15 @@ impl Metrics {
 
     pub fn owned_partitions(&self, n: i64) {
         self.0.owned_partitions.set(n);
+    }
+
+    pub fn config_loaded(&self, at: Instant) {
+        self.0.config_successful.set(1);
+        self.0.config_loaded_at.set(at.unix_seconds());
+    }
+
+    pub fn config_refused(&self) {
+        self.0.config_successful.set(0);
     }
 
     /// Takes an account out of the metrics: it was removed, or another replica owns it now.
@@ -306,7 +328,6 @@ mod tests {
 
     use super::*;
     use crate::domain::call::Service;
-    use crate::domain::time::Instant;
     use crate::status::{StatusBoard, TierStatus, Why};
 
     const CALLS: &str = "calls";
@@ -327,6 +348,7 @@ mod tests {
         metrics.transaction(Duration::from_millis(20));
         metrics.kafka_error("transport");
         metrics.owned_partitions(12);
+        metrics.config_loaded(at(1000));
         metrics
     }
 
@@ -372,6 +394,8 @@ mod tests {
                 "callfeed_transaction_seconds_bucket{le=\"0.01\"} 0",
                 "callfeed_transaction_seconds_bucket{le=\"0.025\"} 1",
                 "callfeed_owned_partitions 12",
+                "callfeed_config_last_reload_successful 1",
+                "callfeed_config_last_reload_success_timestamp_seconds 1000",
                 "callfeed_kafka_errors_total{kind=\"transport\"} 1",
                 "callfeed_frontier_lag_seconds{account=\"acme\",stream=\"calls\"} 60",
                 "callfeed_freshness_seconds{account=\"acme\",stream=\"calls\"} 10",
@@ -394,7 +418,7 @@ mod tests {
             assert!(help.len() > 20, "the help of {name} says too little: {help}");
             *declared.entry(name).or_default() += 1;
         }
-        assert_eq!(declared.len(), 15, "{declared:?}");
+        assert_eq!(declared.len(), 17, "{declared:?}");
         assert!(declared.values().all(|times| *times == 1), "{declared:?}");
         for name in declared.keys().filter(|name| name.ends_with("_seconds")) {
             assert_lines(&text, &[&format!("# UNIT {name} seconds")]);
@@ -448,6 +472,15 @@ mod tests {
         let text = metrics.encode(&[]);
         assert!(!text.contains("acme"), "{text}");
         assert_lines(&text, &["callfeed_rows_read_total{account=\"other\",stream=\"calls\"} 7"]);
+    }
+
+    #[test]
+    fn a_refused_configuration_shows_and_the_time_of_the_former_one_stays() {
+        let metrics = used();
+        metrics.config_refused();
+        let expected =
+            ["callfeed_config_last_reload_successful 0", "callfeed_config_last_reload_success_timestamp_seconds 1000"];
+        assert_lines(&metrics.encode(&[]), &expected);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tokio::time::Instant as Moment;
@@ -16,20 +17,26 @@ use crate::domain::embargo::Embargo;
 use crate::domain::experience::Experience;
 use crate::domain::filter::Filters;
 use crate::domain::plan::Ladder;
+use crate::domain::read_as::View;
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, BadUrl, Class, Client, Http, Observer, Tag};
 use crate::edge::kafka::RestoreError;
 use crate::edge::kafka::topics::TopicProblem;
-use crate::poller::Poller;
+use crate::poller::{Poller, Refresh};
 use crate::progress::Progress;
 use crate::purse::Purse;
 use crate::state::StateError;
 use crate::stream::calls::{self, Counted, EventSource};
+use crate::stream::record::hash;
 use crate::wiring;
 
 /// How alike two names must be to be offered as the one that was meant.
 const ALIKE: f64 = 0.6;
 const NEAR_NAMES: usize = 3;
+
+/// How often an account is asked again for its zone and tags. The customers of an agency share its points.
+const REFRESH_EVERY: Duration = Duration::from_hours(1);
+const REFRESH_CUSTOMER_EVERY: Duration = Duration::from_hours(24);
 
 /// An account to be polled: as configured, or one customer of an agency.
 #[derive(Clone)]
@@ -141,7 +148,10 @@ impl Subject {
         let dead_letters = Target::new(context.topics.dead_letter(), context.topics.dead_letter_limit().await);
         let counted = Counted::without(self.account.ignored_columns.clone());
         let encoder = context.schemas.encoder(&topic).await?;
-        let progress = self.progress(context, &zone, lost_at).await?;
+        let mut progress = self.progress(context, &zone, lost_at).await?;
+        if progress.look_as(view(&zone, &filters)) {
+            tracing::info!(account = %self.id, "zone or filters are others than the horizon was read with, reading it again");
+        }
         let newest = progress.newest_start(&zone);
         Ok(Poller {
             embargo: Embargo::default(),
@@ -158,9 +168,30 @@ impl Subject {
             context: context.clone(),
             experience: Experience::default(),
             pace: Pace::promised(&self.ladder()),
+            refresh: self.refresh_times(context),
             no_interlude_before: None,
             row_bytes: Poller::USUAL_ROW_BYTES,
         })
+    }
+
+    /// Asks again for what may change while the account is polled. Progress stays where it is.
+    pub async fn refresh(&self, poller: &mut Poller) -> Result<(), OpenError> {
+        poller.refresh.done(poller.context.clock.now());
+        let (zone, filters) = (self.zone().await?, self.filters().await?);
+        let composer = &mut poller.composer;
+        if zone == composer.source.zone && filters == composer.filters {
+            return Ok(());
+        }
+        let (zone_name, n_tags) = (zone.iana_name(), filters.tags.len());
+        tracing::info!(account = %self.id, zone = zone_name, n_tags, "zone or tags of the account changed, reading the horizon again");
+        poller.progress.look_as(view(&zone, &filters));
+        (composer.source.zone, composer.filters) = (zone, filters);
+        Ok(())
+    }
+
+    fn refresh_times(&self, context: &Context) -> Refresh {
+        let every = if self.user_id.is_some() { REFRESH_CUSTOMER_EVERY } else { REFRESH_EVERY };
+        Refresh::new(every, context.clock.now(), &context.recall)
     }
 
     /// The zone of the account's wall clock (data-api, 4).
@@ -191,6 +222,12 @@ impl Subject {
     ) -> Result<Progress, OpenError> {
         let now = context.clock.planning_now();
         let ladder = self.ladder();
+        if lost_at.is_none()
+            && let Some(mut progress) = context.handover.take(&self.id)
+        {
+            progress.adopt(self.fixed_start(zone), &ladder, zone, now);
+            return Ok(progress);
+        }
         let stored = context.store.take(&self.id, calls::NAME, lost_at).await?;
         match Progress::restore(self.id.clone(), calls::NAME, &stored)? {
             Some(mut progress) => {
@@ -216,6 +253,12 @@ impl Subject {
             StartFrom::At(local) => Some(local.to_instant(zone)),
         }
     }
+}
+
+/// What the horizon is read as. A zone without a name is none of the database and cannot be told again.
+fn view(zone: &TimeZone, filters: &Filters) -> View {
+    let fingerprint = hash(filters.canonical().as_bytes());
+    View { zone: zone.iana_name().unwrap_or_default().to_owned(), filters: format!("{fingerprint:016x}") }
 }
 
 /// The zone that an account says it is in.

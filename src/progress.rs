@@ -14,6 +14,7 @@ use crate::domain::call::AccountId;
 use crate::domain::coverage::Coverage;
 use crate::domain::ledger::{Bucket, Ledger};
 use crate::domain::plan::{Clocks, Ladder};
+use crate::domain::read_as::{ReadAs, View};
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
 use crate::edge::kafka::{Acknowledged, Record, partition_of};
 use crate::state::{CoverageRecord, LARGEST_PIECE, StateError, StateKey, StatePart, Stored, pieces};
@@ -40,6 +41,7 @@ pub struct Progress {
     coverage: Coverage,
     floor: Instant,
     clocks: Clocks,
+    read_as: ReadAs,
     ledger: Ledger,
 }
 
@@ -82,6 +84,7 @@ impl Progress {
             coverage: Coverage::starting_at(origin),
             floor: origin,
             clocks,
+            read_as: ReadAs::default(),
             ledger: Ledger::default(),
         }
     }
@@ -101,6 +104,7 @@ impl Progress {
             coverage: record.coverage,
             floor: record.floor,
             clocks: record.clocks,
+            read_as: record.read_as,
             ledger,
         }))
     }
@@ -142,6 +146,29 @@ impl Progress {
             .find(|hour| self.ledger.bucket(*hour).is_some_and(|bucket| !bucket.entries.is_empty()))
     }
 
+    /// Rows are read so from now on. Tells whether the horizon was read otherwise, and is to be read again.
+    pub fn look_as(&mut self, view: View) -> bool {
+        self.read_as.turn_to(view)
+    }
+
+    pub fn horizon_is_stale(&self) -> bool {
+        !self.read_as.is_through()
+    }
+
+    /// Another zone that rows of the horizon may have been read in last: the one that most of them were.
+    pub fn former_zone(&self) -> Option<TimeZone> {
+        self.read_as.former_zones().find_map(|name| TimeZone::get(name).ok())
+    }
+
+    /// Whether rows beyond the horizon may have been forgotten.
+    pub fn has_forgotten(&self) -> bool {
+        self.floor > self.coverage.origin()
+    }
+
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
     pub fn coverage(&self) -> &Coverage {
         &self.coverage
     }
@@ -159,8 +186,12 @@ impl Progress {
         &self.ledger
     }
 
-    /// Hours that no reading will touch again: beyond the horizon, and read completely.
+    /// Hours that no reading will touch again: beyond the horizon, and read completely. None while the account's zone
+    /// changes, as hours of two clocks lie among each other.
     pub fn forgettable(&self, ladder: &Ladder, zone: &TimeZone, now: Instant) -> Vec<LocalHour> {
+        if self.read_as.former_zones().next().is_some() {
+            return Vec::new();
+        }
         let oldest_needed = ladder.needed_from(&self.clocks, now) - SLACK;
         let is_past = |hour: &LocalHour| hour.ends_at(zone) <= oldest_needed;
         let past = self.ledger.hours().take_while(is_past);
@@ -186,8 +217,12 @@ impl Progress {
             coverage.add(covered);
         }
         let mut clocks = self.clocks.clone();
+        let mut read_as = self.read_as.clone();
         if let Some((age, at)) = step.tier_read {
             clocks.read(ladder, age, at);
+            if age >= ladder.horizon() {
+                read_as.read_through();
+            }
         }
         clocks.cut_after(ladder, now);
         if coverage.frontier() > now {
@@ -195,7 +230,7 @@ impl Progress {
         }
         let forgotten_till = step.forgotten.iter().map(|hour| hour.ends_at(zone)).max();
         let floor = self.floor.max(forgotten_till.unwrap_or(self.floor));
-        let record = CoverageRecord { sequence: self.sequence + 1, coverage, floor, clocks };
+        let record = CoverageRecord { sequence: self.sequence + 1, coverage, floor, clocks, read_as };
         let pending =
             Pending { after: self.sequence, coverage: record, buckets: step.buckets, forgotten: step.forgotten };
         let records = self.state_records(&pending, place);
@@ -250,8 +285,9 @@ impl Progress {
         if pending.after != self.sequence {
             return Err(OutOfOrder { after: pending.after, sequence: self.sequence });
         }
-        let CoverageRecord { sequence, coverage, floor, clocks } = pending.coverage;
+        let CoverageRecord { sequence, coverage, floor, clocks, read_as } = pending.coverage;
         (self.sequence, self.coverage, self.floor, self.clocks) = (sequence, coverage, floor, clocks);
+        self.read_as = read_as;
         self.ledger.apply(pending.buckets);
         self.ledger.forget(&pending.forgotten);
         Ok(())

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::{self, AccountEnd};
+use crate::accounts::AccountEnd;
 use crate::clock::Clock;
 use crate::config::{Config, SecretError};
 use crate::context::{Context, KafkaHealth, SchemaBook, TopicBook};
@@ -23,8 +22,12 @@ use crate::edge::kafka::{
     StateTopic,
 };
 use crate::edge::registry::RegistryError;
+use crate::fleet::Fleet;
+use crate::handover::Handover;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
+use crate::recall::Recall;
+use crate::reload::{self, Watch};
 use crate::status::StatusBoard;
 use crate::store::{StateSource, Store};
 use crate::wiring;
@@ -82,10 +85,12 @@ pub struct Options {
     pub run: Run,
     /// False for a cluster without an admin interface, as in `callfeed demo`.
     pub manage_topics: bool,
+    /// Follows the configuration file while it runs.
+    pub watch: Option<Watch>,
 }
 
 /// Runs the service until `stop`, or until its work is done.
-pub async fn run(config: &Config, options: &Options, stop: CancellationToken) -> Result<(), ServiceError> {
+pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> Result<(), ServiceError> {
     let board = StatusBoard::default();
     let metrics = Metrics::new();
     let readiness = watch::Sender::new(Readiness::NotReady("starting"));
@@ -100,13 +105,15 @@ pub async fn run(config: &Config, options: &Options, stop: CancellationToken) ->
     let plan = TopicPlan { manage: options.manage_topics, ..wiring::topic_plan(config) };
     let stopped = stop.clone();
     let context = tokio::select! {
-        context = build(config, options, plan, board, metrics, readiness.clone(), stop) => Arc::new(context?),
+        context = build(config, options.run, plan, board, metrics, readiness.clone(), stop) => Arc::new(context?),
         () = stopped.cancelled() => return Ok(()),
     };
+    context.board.config_loaded(context.clock.now());
+    context.metrics.config_loaded(context.clock.now());
     context.metrics.owned_partitions(i64::from(config.kafka.state_partitions));
     readiness.send_replace(Readiness::Ready);
     tracing::info!(n_accounts = config.accounts.len(), "polling");
-    let outcome = poll(config, &context).await;
+    let outcome = poll(config, &context, options.watch).await;
     readiness.send_replace(Readiness::NotReady("stopping"));
     outcome
 }
@@ -120,7 +127,7 @@ async fn bind_admin(config: &Config) -> Result<Admin, BindError> {
 /// Waits for Kafka and the registry, takes over the group and restores the state.
 async fn build(
     config: &Config,
-    options: &Options,
+    run: Run,
     plan: TopicPlan,
     board: StatusBoard,
     metrics: Metrics,
@@ -150,6 +157,7 @@ async fn build(
         publisher,
         kafka: kafka_health,
         store: Arc::new(store),
+        handover: Handover::default(),
         place: StatePlace { topic: topic.topic, partitions: topic.partitions },
         topics: Arc::new(TopicBook::new(connection, plan, known)),
         schemas: Arc::new(SchemaBook::of_registry(registry, config.schema_registry.auto_register)),
@@ -157,10 +165,11 @@ async fn build(
         metrics,
         memory: Arc::new(Semaphore::new(memory_kib as usize)),
         memory_kib,
-        clock: match options.run {
+        clock: match run {
             Run::Forever => Clock::running(),
             Run::Once => Clock::frozen_now(),
         },
+        recall: Recall::default(),
         stop,
     })
 }
@@ -233,13 +242,12 @@ async fn told_when_slow<T>(what: &str, attempt: impl Future<Output = T>) -> T {
 }
 
 /// Polls all accounts until the end, then stops in order: accounts, then the publisher.
-async fn poll(config: &Config, context: &Arc<Context>) -> Result<(), ServiceError> {
-    let mut running = JoinSet::new();
-    accounts::spawn_all(config, context, &wiring::http(config)?, &mut running)?;
-    let n_accounts = running.len();
-    let ends = until_the_end(&mut running, context).await;
+async fn poll(config: &Config, context: &Arc<Context>, watch: Option<Watch>) -> Result<(), ServiceError> {
+    let mut fleet = Fleet::start(config, context, wiring::http(config)?)?;
+    let n_accounts = fleet.len();
+    let ends = until_the_end(&mut fleet, context, watch).await;
     context.stop.cancel();
-    stop_accounts(&mut running).await;
+    fleet.stop(ACCOUNTS_STOP_WITHIN).await;
     context.publisher.shut_down(STOP_WITHIN - ACCOUNTS_STOP_WITHIN).await;
     match ends {
         Ends::Superseded { by } => Err(ServiceError::Superseded { by }),
@@ -254,19 +262,28 @@ enum Ends {
     Failed { n_failed: usize },
 }
 
-async fn until_the_end(running: &mut JoinSet<AccountEnd>, context: &Context) -> Ends {
+/// With a file to follow, a service that polls no account waits for one.
+async fn until_the_end(fleet: &mut Fleet, context: &Context, mut watch: Option<Watch>) -> Ends {
     let mut n_failed = 0;
     loop {
+        if fleet.is_empty() && (watch.is_none() || n_failed > 0) {
+            return Ends::Failed { n_failed };
+        }
         let ended = tokio::select! {
-            ended = running.join_next() => ended,
+            Some(ended) = fleet.ended() => ended,
+            cause = changed(&mut watch) => {
+                if let Some(watch) = &watch {
+                    reload::reload(watch, cause, fleet, context).await;
+                }
+                continue;
+            }
             () = context.stop.cancelled() => return Ends::Failed { n_failed: 0 },
         };
         match ended {
-            None => return Ends::Failed { n_failed },
-            Some(Ok(AccountEnd::Done | AccountEnd::Stopped)) => {}
-            Some(Ok(AccountEnd::Failed)) => n_failed += 1,
-            Some(Ok(AccountEnd::Superseded { by })) => return Ends::Superseded { by },
-            Some(Err(panicked)) => {
+            Ok(AccountEnd::Done | AccountEnd::Stopped) => {}
+            Ok(AccountEnd::Failed) => n_failed += 1,
+            Ok(AccountEnd::Superseded { by }) => return Ends::Superseded { by },
+            Err(panicked) => {
                 tracing::error!(error = %panicked, "an account's task ended unexpectedly");
                 n_failed += 1;
             }
@@ -274,10 +291,9 @@ async fn until_the_end(running: &mut JoinSet<AccountEnd>, context: &Context) -> 
     }
 }
 
-async fn stop_accounts(running: &mut JoinSet<AccountEnd>) {
-    let all_ended = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(ACCOUNTS_STOP_WITHIN, all_ended).await.is_err() {
-        tracing::warn!(n_accounts = running.len(), "accounts did not stop in time; their batches are aborted");
-        running.shutdown().await;
+async fn changed(watch: &mut Option<Watch>) -> reload::Cause {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
     }
 }

@@ -17,6 +17,7 @@ use crate::domain::call::AccountId;
 use crate::domain::coverage::Coverage;
 use crate::domain::ledger::{Bucket, Packed, UnpackError};
 use crate::domain::plan::Clocks;
+use crate::domain::read_as::{ReadAs, View};
 use crate::domain::time::{Instant, Interval, LocalHour};
 
 /// A broker's default `max.message.bytes` is 1 MiB; half of it leaves room for whatever else stands in a batch.
@@ -91,6 +92,7 @@ pub struct CoverageRecord {
     pub coverage: Coverage,
     pub floor: Instant,
     pub clocks: Clocks,
+    pub read_as: ReadAs,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,6 +103,15 @@ struct CoverageJson {
     floor: String,
     intervals: Vec<(String, String)>,
     tiers: BTreeMap<String, String>,
+    /// Missing in records of before there was this key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    read_as: Vec<ViewJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ViewJson {
+    zone: String,
+    filters: String,
 }
 
 impl CoverageRecord {
@@ -112,6 +123,7 @@ impl CoverageRecord {
             floor: self.floor.to_string(),
             intervals: self.coverage.intervals().iter().map(|i| (i.from.to_string(), i.till.to_string())).collect(),
             tiers: self.clocks.0.iter().map(|(age, at)| (write_duration(*age), at.to_string())).collect(),
+            read_as: self.read_as.views().iter().map(ViewJson::of).collect(),
         };
         // Maps with text keys and texts: there is nothing that JSON could not hold.
         serde_json::to_vec(&json).unwrap_or_default()
@@ -135,7 +147,18 @@ impl CoverageRecord {
             coverage: Coverage::restore(read_instant(&json.origin)?, intervals),
             floor: read_instant(&json.floor)?,
             clocks,
+            read_as: ReadAs::restore(json.read_as.into_iter().map(ViewJson::into_view).collect()),
         })
+    }
+}
+
+impl ViewJson {
+    fn of(view: &View) -> Self {
+        Self { zone: view.zone.clone(), filters: view.filters.clone() }
+    }
+
+    fn into_view(self) -> View {
+        View { zone: self.zone, filters: self.filters }
     }
 }
 
@@ -224,8 +247,17 @@ mod tests {
         let mut clocks = Clocks::default();
         clocks.0.insert(Duration::from_secs(15 * 60), at("2026-03-02T07:15:04Z"));
         clocks.0.insert(Duration::from_secs(30 * 86_400), at("2026-03-01T00:00:00Z"));
-        let record = CoverageRecord { sequence: 12, coverage, floor: at("2026-01-31T00:00:00Z"), clocks };
+        let view = |zone: &str| View { zone: zone.to_owned(), filters: "89abcdef01234567".to_owned() };
+        let read_as = ReadAs::restore(vec![view("Europe/Moscow"), view("Asia/Omsk")]);
+        let record = CoverageRecord { sequence: 12, coverage, floor: at("2026-01-31T00:00:00Z"), clocks, read_as };
         assert_eq!(CoverageRecord::from_json(&record.to_json()).unwrap(), record);
+    }
+
+    #[test]
+    fn a_coverage_of_before_views_were_kept_is_read() {
+        let json = br#"{"version":1,"sequence":1,"origin":"2026-03-01T00:00:00Z","floor":"2026-03-01T00:00:00Z",
+            "intervals":[],"tiers":{}}"#;
+        assert_eq!(CoverageRecord::from_json(json).unwrap().read_as, ReadAs::default());
     }
 
     #[test]

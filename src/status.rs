@@ -12,6 +12,8 @@
 //! No lock is held while anything else runs. What always holds: `since` is the moment of the last change of status or
 //! reason, so that a try that fails again every five minutes does not look like a new failure.
 
+mod config;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +23,8 @@ use serde::{Serialize, Serializer};
 use crate::clock::Clock;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::time::Instant;
+
+pub use config::{ConfigStatus, RefusedConfig};
 
 /// The status of an account (design 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,6 +130,7 @@ pub struct TierStatus {
 pub struct StatusBoard {
     accounts: Arc<Mutex<BTreeMap<AccountId, Entry>>>,
     clock: Clock,
+    config: Arc<Mutex<ConfigStatus>>,
 }
 
 struct Entry {
@@ -146,7 +151,7 @@ struct Reading {
 impl StatusBoard {
     /// An empty board that goes by this clock; by default it is the machine's.
     pub fn with_clock(clock: Clock) -> Self {
-        Self { accounts: Arc::default(), clock }
+        Self { clock, ..Self::default() }
     }
 
     /// Puts an account on the board as starting; one that was there begins anew.
@@ -198,6 +203,20 @@ impl StatusBoard {
         self.lock().get(&account).map(|entry| entry.status(&account, now))
     }
 
+    /// Notes that the configuration was loaded, and runs.
+    pub fn config_loaded(&self, at: Instant) {
+        *self.lock_config() = ConfigStatus { loaded_at: Some(at), refused: None };
+    }
+
+    /// Notes that a new configuration was refused; the former one runs on.
+    pub fn config_refused(&self, at: Instant, problems: Vec<String>) {
+        self.lock_config().refused = Some(RefusedConfig { at, problems });
+    }
+
+    pub fn config(&self) -> ConfigStatus {
+        self.lock_config().clone()
+    }
+
     pub fn any_blocked(&self) -> bool {
         self.lock().values().any(|entry| entry.state == State::Blocked)
     }
@@ -228,6 +247,10 @@ impl StatusBoard {
     /// A panic elsewhere must not take the status away: every change leaves the map whole.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AccountId, Entry>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_config(&self) -> MutexGuard<'_, ConfigStatus> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,7 +14,7 @@ mod simulate;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -75,6 +75,10 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The checked configuration; when there is none, all problems have been printed.
     pub fn load(&self) -> Result<Config, ExitCode> {
         config::load(&self.path, &config::process_env).map_err(|problems| {

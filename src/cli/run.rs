@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BAD_USAGE, ConfigFile, DONE, FAILED};
 use crate::logging;
+use crate::reload::Watch;
 use crate::service::{self, Options, Run, ServiceError};
 
 /// Read the accounts and publish their calls until stopped
 ///
-/// SIGTERM and SIGINT finish the batch in hand and exit 0.
+/// SIGTERM and SIGINT finish the batch in hand and exit 0. A changed configuration file is followed, and so is SIGHUP.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: callfeed run --config callfeed.yaml\nFrom cron: callfeed run --config callfeed.yaml --once --timeout 10m"
@@ -31,19 +32,24 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> ExitCode {
+    let watch = Watch::start(arguments.config.path());
     let config = match arguments.config.load() {
         Ok(config) => config,
         Err(exit) => return exit,
     };
     logging::start(&config.log);
     let stop = CancellationToken::new();
-    if let Err(error) = stop_on_signals(stop.clone()) {
-        tracing::error!(%error, "signals cannot be received");
-        return ExitCode::from(FAILED);
-    }
-    let run = if arguments.once { Run::Once } else { Run::Forever };
-    let options = Options { run, manage_topics: true };
-    let service = service::run(&config, &options, stop.clone());
+    let watch = match watch.and_then(|watch| stop_on_signals(stop.clone()).map(|()| watch)) {
+        Ok(watch) => watch,
+        Err(error) => {
+            tracing::error!(%error, "signals cannot be received");
+            return ExitCode::from(FAILED);
+        }
+    };
+    // With `--once` nothing is followed, and SIGHUP does no harm: its handler is there from now on.
+    let (run, watch) = if arguments.once { (Run::Once, None) } else { (Run::Forever, Some(watch)) };
+    let options = Options { run, manage_topics: true, watch };
+    let service = service::run(&config, options, stop.clone());
     let outcome = match run {
         Run::Forever => service.await,
         Run::Once => match within(arguments.timeout, service, stop).await {
@@ -78,18 +84,14 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = T>, stop: Cance
     }
 }
 
-/// The first SIGTERM or SIGINT asks for an orderly stop. SIGHUP, with which other services reload, does no harm.
+/// The first SIGTERM or SIGINT asks for an orderly stop.
 fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
-        let name = loop {
-            tokio::select! {
-                _ = terminate.recv() => break "SIGTERM",
-                _ = interrupt.recv() => break "SIGINT",
-                _ = hang_up.recv() => tracing::warn!("this version does not reload; restart it to apply changes"),
-            }
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal = name, "stopping");
         stop.cancel();

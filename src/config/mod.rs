@@ -12,6 +12,7 @@ mod path;
 pub mod problem;
 pub mod raw;
 mod read;
+mod restart;
 pub mod schema;
 pub mod secret;
 pub mod topic;
@@ -23,6 +24,7 @@ use std::path::Path as FilePath;
 
 pub use checked::*;
 pub use problem::{Problem, Problems};
+pub use restart::keys_that_need_a_restart;
 pub use secret::{Revealed, Secret, SecretError};
 pub use topic::TopicTemplate;
 
@@ -36,13 +38,13 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Reads and checks a configuration file; problems are told with its name.
 pub fn load(path: &FilePath, env: Env<'_>) -> Result<Config, Problems> {
-    let text =
-        read_bounded(path).map_err(|error| Problems::of_whole(format!("the configuration cannot be read: {error}")));
+    let text = read(path).map_err(|error| Problems::of_whole(format!("the configuration cannot be read: {error}")));
     text.and_then(|text| parse(&text, env)).map_err(|problems| problems.in_file(&path.display().to_string()))
 }
 
-/// One byte more than allowed is enough to tell that a file, or a device that never ends, is too large.
-fn read_bounded(path: &FilePath) -> io::Result<String> {
+/// The text of a file, however it is. One byte more than allowed is enough to tell that a file, or a device that never
+/// ends, is too large.
+pub fn read(path: &FilePath) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
     Ok(text)

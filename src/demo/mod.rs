@@ -81,9 +81,9 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Dem
     }
     let first_read = FirstRead::begin(&world.simulator, &first_read::names(&accounts), screen::is_watched());
     let mut screen = Screen::new(first_read, settings.events);
-    let options = Options { run: Run::Forever, manage_topics: false };
+    let options = Options { run: Run::Forever, manage_topics: false, watch: None };
     let service_stop = CancellationToken::new();
-    let service = service::run(&config, &options, service_stop.clone());
+    let service = service::run(&config, options, service_stop.clone());
     tokio::pin!(service);
     let deadline = settings.lasts.map(|lasts| began + lasts);
     let watched = tokio::select! {

@@ -19,6 +19,11 @@ impl AccountId {
         Self(format!("{agency}.{customer}").into())
     }
 
+    /// Whether this is a customer behind that agency credential.
+    pub fn is_customer_of(&self, agency: &AccountId) -> bool {
+        self.0.strip_prefix(agency.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

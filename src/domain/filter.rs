@@ -119,6 +119,17 @@ impl fmt::Display for LeftOut {
 }
 
 impl Filters {
+    /// The filters as one text: equal for equal ones, in every release.
+    pub fn canonical(&self) -> String {
+        let statics = match &self.channels.statics {
+            StaticChannels::None => "none".to_owned(),
+            StaticChannels::All => "all".to_owned(),
+            StaticChannels::Named(named) => named.canonical(),
+        };
+        let (include, tags, dynamic) = (self.include.as_str(), listed(&self.tags), self.channels.dynamic);
+        format!("include={include} tags={tags} dynamic={dynamic} static={statics}")
+    }
+
     /// `Ok` when the call is to be published, else the reason it is not.
     pub fn judge(&self, call: &Traits<'_>) -> Result<(), LeftOut> {
         self.judge_kind(call)?;
@@ -159,12 +170,24 @@ impl NamedChannels {
             && self.scenarios.is_empty()
     }
 
+    fn canonical(&self) -> String {
+        let (sources, numbers) = (listed(&self.sources), listed(&self.virtual_numbers));
+        let (campaigns, scenarios) = (listed(&self.campaigns), listed(&self.scenarios));
+        format!("sources={sources} numbers={numbers} campaigns={campaigns} scenarios={scenarios}")
+    }
+
     fn name(&self, call: &Traits<'_>) -> bool {
         call.source.is_some_and(|source| self.sources.contains(source))
             || call.virtual_number.is_some_and(|number| self.virtual_numbers.contains(number))
             || call.campaign.is_some_and(|campaign| self.campaigns.contains(&campaign))
             || call.scenario.is_some_and(|scenario| self.scenarios.contains(&scenario))
     }
+}
+
+/// Texts in quotes, so that no text can look like two.
+fn listed(values: &BTreeSet<impl fmt::Debug>) -> String {
+    let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+    format!("[{}]", values.join(","))
 }
 
 #[cfg(test)]

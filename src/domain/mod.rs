@@ -16,5 +16,6 @@ pub mod ledger;
 pub mod pace;
 pub mod paging;
 pub mod plan;
+pub mod read_as;
 pub mod rhythm;
 pub mod time;

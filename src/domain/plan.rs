@@ -146,6 +146,8 @@ pub struct Situation<'a> {
     /// No reading reaches behind this except into gaps: the ledger was forgotten there.
     pub floor: Instant,
     pub clocks: &'a Clocks,
+    /// Not all of the horizon was read in the zone and through the filters that the account has now.
+    pub horizon_is_stale: bool,
     pub experience: &'a Experience,
     pub pace: &'a Pace,
     pub page_size: u32,
@@ -220,6 +222,9 @@ fn tier_reading(situation: &Situation<'_>, tier: &Tier) -> Option<Reading> {
 }
 
 fn due_at(situation: &Situation<'_>, tier: &Tier) -> Instant {
+    if situation.horizon_is_stale && tier.age == situation.ladder.horizon() {
+        return situation.now;
+    }
     match situation.clocks.0.get(&tier.age) {
         None => situation.now,
         Some(last) => *last + situation.pace.interval(tier),

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::status::{AccountStatus, StatusBoard};
+use crate::status::{AccountStatus, ConfigStatus, StatusBoard};
 
 /// The bounds of the port.
 const LIMITS: Limits =
@@ -88,6 +88,7 @@ pub struct Shown {
 #[derive(Serialize)]
 struct Accounts {
     accounts: Vec<AccountStatus>,
+    config: ConfigStatus,
 }
 
 #[derive(Clone, Copy)]
@@ -196,7 +197,7 @@ async fn metrics(State(shown): State<Shown>) -> Response {
 }
 
 async fn accounts(State(shown): State<Shown>) -> Json<Accounts> {
-    Json(Accounts { accounts: shown.board.snapshot(Clock::running().now()) })
+    Json(Accounts { accounts: shown.board.snapshot(Clock::running().now()), config: shown.board.config() })
 }
 
 async fn account(State(shown): State<Shown>, Path(name): Path<String>) -> Response {
@@ -225,6 +226,7 @@ mod tests {
 
     use super::*;
     use crate::domain::call::{AccountId, Service};
+    use crate::domain::time::Instant;
     use crate::status::{State as Status, Why};
 
     const SHORT: Duration = Duration::from_millis(50);
@@ -333,11 +335,25 @@ mod tests {
         let (status, list) = admin.get_json("/api/v1/accounts").await;
         assert_eq!(status, 200);
         assert_eq!(list["accounts"][0]["name"], "acme");
+        assert_eq!(list["config"], json!({"loaded_at": null, "refused": null}));
         let (status, one) = admin.get_json("/api/v1/accounts/agency.90211").await;
         assert_eq!(status, 200);
         assert_eq!(one, list["accounts"][1]);
         assert_eq!(one["status"], "blocked");
         assert_eq!(one["remedy"], "add it in the client area");
+    }
+
+    #[tokio::test]
+    async fn a_refused_configuration_is_shown_beside_the_accounts() {
+        let admin = Running::start(LIMITS).await;
+        admin.board.config_loaded(Instant::from_unix_seconds(1_767_225_600));
+        admin.board.config_refused(Instant::from_unix_seconds(1_767_225_660), vec!["accounts: is missing".to_owned()]);
+        let refused = json!({"at": "2026-01-01T00:01:00Z", "problems": ["accounts: is missing"]});
+        let (_, shown) = admin.get_json("/api/v1/accounts").await;
+        assert_eq!(shown["config"], json!({"loaded_at": "2026-01-01T00:00:00Z", "refused": refused}));
+        admin.board.config_loaded(Instant::from_unix_seconds(1_767_225_720));
+        let (_, shown) = admin.get_json("/api/v1/accounts").await;
+        assert_eq!(shown["config"], json!({"loaded_at": "2026-01-01T00:02:00Z", "refused": null}));
     }
 
     #[tokio::test]

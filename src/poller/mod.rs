@@ -6,6 +6,7 @@
 
 mod fetch;
 mod missing;
+mod refresh;
 mod show;
 
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::domain::ledger::Bucket;
 use crate::domain::pace::Budget;
 use crate::domain::paging::{Advance, PageFacts, Paging, PagingError};
 use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Why};
-use crate::domain::time::{Instant, Interval, LocalHour};
+use crate::domain::read_as;
+use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
 use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
 use crate::progress::{OutOfOrder, Progress, Step};
@@ -34,6 +36,7 @@ use crate::purse::Purse;
 
 use fetch::Fetched;
 pub use fetch::{UNKNOWN_RESET, calls_query};
+pub use refresh::Refresh;
 
 /// A blocked account is tried again this often.
 pub const BLOCKED_RETRY: Duration = Duration::from_mins(5);
@@ -63,6 +66,7 @@ pub struct Poller {
     pub embargo: Embargo,
     /// The start of the newest row seen.
     pub newest: Option<Instant>,
+    pub refresh: Refresh,
     /// After a live reading within a longer one, that goes on until then.
     pub no_interlude_before: Option<Moment>,
     /// What a row takes in memory, by the last page.
@@ -77,6 +81,8 @@ pub enum Ended {
     Stopped,
     /// Progress has to be read from Kafka again.
     Restore,
+    /// It is time to ask again for the account's zone and tags.
+    Refresh,
 }
 
 /// Why a reading broke off.
@@ -111,6 +117,9 @@ impl Poller {
             if self.context.stop.is_cancelled() {
                 return Ok(Ended::Stopped);
             }
+            if self.refresh_is_due() {
+                return Ok(Ended::Refresh);
+            }
             self.plan_pace();
             let now = self.context.clock.planning_now();
             match plan::next(&self.situation(now, &self.budget())) {
@@ -123,7 +132,7 @@ impl Poller {
                 Next::Wait { until, why } => {
                     self.show_wait(until, why);
                     // Points may be raised, or left over by others, meanwhile.
-                    if self.sleep_until(until.min(self.context.clock.now() + PLAN_AGAIN)).await.is_err() {
+                    if self.rest_until(until.min(self.context.clock.now() + PLAN_AGAIN)).await.is_err() {
                         return Ok(Ended::Stopped);
                     }
                 }
@@ -190,13 +199,13 @@ impl Poller {
         completes_as_of: Option<Instant>,
         outcome: &mut Outcome,
     ) -> Result<(), ReadError> {
-        let local = window.to_local(self.zone());
+        let local = self.asked(window, reading);
         let mut paging = Paging::new(local, local.repeated(self.zone()), self.page_size);
         let mut roll_call = self.roll_call(window);
         let mut fetched = self.fetch(&paging.request()).await?;
         loop {
             let Fetched { page, room } = fetched;
-            let page_reading = self.page_reading(window);
+            let page_reading = self.page_reading(window, reading);
             let batch = self.compose(&page, &page_reading);
             self.learn_row_size(&page, &batch);
             drop(page);
@@ -286,12 +295,31 @@ impl Poller {
         at_work(|| self.composer.compose(page, reading, self.progress.ledger()))
     }
 
-    fn page_reading(&self, window: Interval) -> PageReading {
+    /// The window as the account's clock has it. While its zone changes, the reading of the horizon asks for what
+    /// either clock takes for it.
+    fn asked(&self, window: Interval, reading: &Reading) -> LocalInterval {
+        let is_of_horizon = reading.purpose == Purpose::Tier { age: self.ladder.horizon() };
+        match self.progress.former_zone().filter(|_| is_of_horizon) {
+            Some(former) => read_as::local_window(window, self.zone(), &former),
+            None => window.to_local(self.zone()),
+        }
+    }
+
+    fn page_reading(&self, window: Interval, reading: &Reading) -> PageReading {
+        let asked = self.asked(window, reading);
+        let former_zone = self.progress.former_zone();
+        let new_from = match &former_zone {
+            Some(former) if self.progress.has_forgotten() && reading.purpose != Purpose::Backfill => {
+                read_as::new_from(self.progress.floor(), self.zone(), former)
+            }
+            _ => asked.from,
+        };
         PageReading {
-            window: window.to_local(self.zone()),
+            window: asked,
+            new_from,
             observed_at_millis: self.context.clock.now_millis(),
             now: self.context.clock.now().to_local(self.zone()),
-            former_zone: None,
+            former_zone,
         }
     }
 
@@ -348,6 +376,7 @@ impl Poller {
             coverage: self.progress.coverage(),
             floor: self.progress.floor(),
             clocks: self.progress.clocks(),
+            horizon_is_stale: self.progress.horizon_is_stale(),
             experience: &self.experience,
             pace: &self.pace,
             page_size: self.page_size,

@@ -41,7 +41,9 @@ fn stored(read_till: Instant, call: &str) -> Stored {
     let hour = LocalTime::parse(call).unwrap().hour();
     let latest = read_till.to_local(&TimeZone::UTC).hour();
     Stored {
-        coverage: Some(CoverageRecord { sequence: 1, coverage, floor: origin, clocks }.to_json()),
+        coverage: Some(
+            CoverageRecord { sequence: 1, coverage, floor: origin, clocks, read_as: ReadAs::default() }.to_json(),
+        ),
         ledger: vec![
             (hour, Packed::pack(&bucket).as_bytes().to_vec()),
             (latest, Packed::pack(&aside).as_bytes().to_vec()),

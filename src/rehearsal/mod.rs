@@ -35,8 +35,10 @@ use crate::edge::admin::Readiness;
 use crate::edge::data_api::{BrokenOff, Http, HttpAnswer, InProcess};
 use crate::edge::kafka::topics::{TopicPlan, Topics};
 use crate::edge::kafka::{Committed, MemoryLog, Publisher, RestoreError};
+use crate::handover::Handover;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
+use crate::recall::Recall;
 use crate::service::ServiceError;
 use crate::simulator::{Scenario, ScenarioError, SimulatedApi};
 use crate::status::StatusBoard;
@@ -203,6 +205,7 @@ impl Rehearsal {
             publisher: Publisher::in_memory(self.kafka.clone()),
             kafka: KafkaHealth::new(watch::Sender::new(Readiness::Ready), config.kafka.commit_interval),
             store: Arc::new(Store::open(StateSource::Memory(self.kafka.clone())).await?),
+            handover: Handover::default(),
             place: StatePlace {
                 topic: config.kafka.state_topic.as_str().into(),
                 partitions: config.kafka.state_partitions,
@@ -214,6 +217,7 @@ impl Rehearsal {
             memory: Arc::new(Semaphore::new(memory_kib as usize)),
             memory_kib,
             clock: self.clock.clone(),
+            recall: Recall::default(),
             stop: CancellationToken::new(),
         })
     }

@@ -82,6 +82,16 @@ impl Access {
         open.map(|session| session.ends = now).count()
     }
 
+    pub fn set_keys(&mut self, keys: Vec<Key>) {
+        self.keys = keys;
+    }
+
+    pub fn set_password(&mut self, password: Hidden) {
+        if let Some((_, known)) = &mut self.login {
+            *known = password;
+        }
+    }
+
     pub fn set_key_state(&mut self, state: KeyState) {
         for key in &mut self.keys {
             key.state = state;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Mutex};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
@@ -16,9 +16,9 @@ use super::{
     lock,
     points::PointsUsed,
     row::{What, call_column, local_text},
-    scenario::{KeyState, Limits},
+    scenario::{Key, KeyState, Limits},
     spec, truth,
-    world::{Timeline, TruthCall, World},
+    world::{FormerRows, Timeline, TruthCall, World},
 };
 
 /// A name or id that the simulator does not have.
@@ -197,6 +197,16 @@ impl SimulatedApi {
         change(&mut lock(self.world(account)?), call, now, What::Vanish)
     }
 
+    /// Moves a plain account or a customer into another time zone.
+    pub fn set_timezone(&self, account: &str, timezone: &str, former_rows: FormerRows) -> Done {
+        let zone = TimeZone::get(timezone).map_err(|_| UnknownName::new("time zone", timezone))?;
+        let now = self.now();
+        let mut world = lock(self.world(account)?);
+        world.go_on(now);
+        world.move_to(timezone, zone, former_rows);
+        Ok(())
+    }
+
     /// No more calls come by themselves; what is planned for the calls so far still happens.
     pub fn stop_live_calls(&self, account: &str) -> Done {
         let now = self.now();
@@ -239,6 +249,18 @@ impl SimulatedApi {
     pub fn set_key_state(&self, account: &str, state: KeyState) -> Done {
         let account = self.api.account_named(account)?;
         lock(&account.state).access.set_key_state(state);
+        Ok(())
+    }
+
+    /// The account has these keys and no others.
+    pub fn set_keys(&self, account: &str, keys: Vec<Key>) -> Done {
+        lock(&self.api.account_named(account)?.state).access.set_keys(keys);
+        Ok(())
+    }
+
+    /// Gives the account's login another password. Sessions that are open go on.
+    pub fn set_password(&self, account: &str, password: &str) -> Done {
+        lock(&self.api.account_named(account)?.state).access.set_password(password.into());
         Ok(())
     }
 

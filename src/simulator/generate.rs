@@ -96,6 +96,11 @@ impl Generator {
         calls
     }
 
+    /// Calls that come from now on are told by this zone's clock.
+    pub fn move_to(&mut self, zone: &TimeZone) {
+        self.zone = zone.clone();
+    }
+
     pub fn stop_live_calls(&mut self) {
         self.live.next = None;
     }

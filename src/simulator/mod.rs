@@ -62,7 +62,7 @@ pub use self::{
         Hidden, Key, KeyState, Limits, LimitsShape, MaxWindow, MetaData, RepeatedTimes, Scenario, SortBy, Tables, Ties,
         Unsorted, UserScenario, Variants,
     },
-    world::{Timeline, TruthCall},
+    world::{FormerRows, Timeline, TruthCall},
     yaml::ScenarioError,
 };
 

@@ -116,6 +116,24 @@ impl Call {
         self.start <= now && self.finish.is_none_or(|finish| finish > now)
     }
 
+    /// Its times stay as this zone's clock has shown them.
+    pub fn keep_times(&mut self, zone: &TimeZone) {
+        let finish = self.finish.map(|finish| local_text(finish, zone).into());
+        let times = [("start_time", Some(wall_clock_text(self.start_wall).into())), ("finish_time", finish)];
+        for (column, value) in times.into_iter().filter_map(|(name, value)| Some((call_column(name), value?))) {
+            if self.overrides.iter().all(|(index, _)| *index != column) {
+                self.overrides.push((column, Some(value)));
+            }
+        }
+    }
+
+    /// Its times are shown by this zone's clock from now on.
+    pub fn show_times(&mut self, zone: &TimeZone) {
+        self.start_wall = zone.to_datetime(self.start);
+        let times = ["start_time", "finish_time"].map(call_column);
+        self.overrides.retain(|(index, value)| !times.contains(index) || !is_readable_time(value.as_ref()));
+    }
+
     pub fn add_change(&mut self, at: Timestamp, what: What) {
         let place = self.changes.partition_point(|change| change.at <= at);
         self.changes.insert(place, Change { at, what });
@@ -293,6 +311,12 @@ impl RowWriter<'_> {
 pub fn call_column(name: &str) -> ColumnIndex {
     // Callers name documented columns in the program's text; the tests of `spec` hold the table.
     spec::calls_report().column_index(name).expect("a documented column of get.calls_report")
+}
+
+/// A time that was spoilt on purpose stays so.
+fn is_readable_time(value: Option<&Value>) -> bool {
+    let text = value.and_then(Value::as_str);
+    text.is_some_and(|text| DateTime::strptime("%Y-%m-%d %H:%M:%S", text).is_ok())
 }
 
 fn put(values: &mut Vec<(ColumnIndex, Option<Value>)>, column: ColumnIndex, value: Option<Value>) {

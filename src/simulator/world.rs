@@ -32,6 +32,15 @@ pub struct World {
     calls: Vec<Call>,
 }
 
+/// What a change of the account's time zone does to the times of the calls before it. The documents do not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormerRows {
+    /// They stay as they were written.
+    KeepTheirText,
+    /// The start and end of each call are shown by the new clock. Other times of a row stay as they are.
+    ShowTheNewTime,
+}
+
 /// What a world is made from.
 pub struct WorldPlan<'a> {
     pub name: String,
@@ -222,6 +231,20 @@ impl World {
         };
         self.insert(call);
         id
+    }
+
+    /// From now on the account's clock is another one.
+    pub fn move_to(&mut self, zone_name: &str, zone: TimeZone, former_rows: FormerRows) {
+        self.generator.move_to(&zone);
+        let former = std::mem::replace(&mut self.zone, zone);
+        self.zone_name = zone_name.to_owned();
+        for call in &mut self.calls {
+            match former_rows {
+                FormerRows::KeepTheirText => call.keep_times(&former),
+                FormerRows::ShowTheNewTime => call.show_times(&self.zone),
+            }
+        }
+        self.calls.sort_by_key(|call| call.start_wall);
     }
 
     /// The moment of a column, which is made to show the wall clock.

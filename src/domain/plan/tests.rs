@@ -45,6 +45,7 @@ struct World {
     rhythm: Rhythm,
     lag: Duration,
     newest: Option<Instant>,
+    horizon_is_stale: bool,
     now: Instant,
 }
 
@@ -65,6 +66,7 @@ impl World {
             rhythm: Rhythm::default(),
             lag: Duration::ZERO,
             newest: None,
+            horizon_is_stale: false,
             now: START,
         }
     }
@@ -78,6 +80,7 @@ impl World {
             coverage: &self.coverage,
             floor: self.floor,
             clocks: &self.clocks,
+            horizon_is_stale: self.horizon_is_stale,
             experience: &self.experience,
             budget: &self.budget,
             end: self.now - self.lag,
@@ -96,6 +99,7 @@ impl World {
         self.coverage.add(reading.window);
         if let Purpose::Tier { age } = reading.purpose {
             self.clocks.read(&self.ladder, age, reading.window.till);
+            self.horizon_is_stale &= age < self.ladder.horizon();
         }
         let news = if brought_news { vec![Duration::ZERO] } else { Vec::new() };
         let n_rows = u64::from(n_pages.saturating_sub(1) * PAGE_SIZE) + 10;
@@ -433,4 +437,18 @@ fn the_live_window_reaches_back_to_the_newest_row() {
     world.newest = Some(START - minutes(300));
     let Next::Read(reading) = world.next() else { panic!() };
     assert_eq!(reading.window, Interval::new(START - minutes(300) - live, START).unwrap());
+}
+
+/// Nothing of the ladder is due, and yet the horizon is, whole and once.
+#[test]
+fn a_stale_horizon_is_read_at_once_whatever_its_clock_says() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(60));
+    world.read_all_due(1);
+    assert!(matches!(world.next(), Next::Wait { .. }));
+
+    world.horizon_is_stale = true;
+    let readings = world.read_all_due(1);
+    let expected =
+        Reading { window: Interval::new(START - days(30), START).unwrap(), purpose: Purpose::Tier { age: days(30) } };
+    assert_eq!(readings, [expected]);
 }

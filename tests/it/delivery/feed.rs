@@ -1,11 +1,13 @@
 //! One world for one test: a simulator, a config file, and the topics that callfeed fills from it.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
 use callfeed::simulator::{
-    AccountScenario, CallsScenario, ClockScenario, CustomerScenario, Key, Limits, Scenario, Simulator, UserScenario,
+    AccountScenario, CallsScenario, ClockScenario, CustomerScenario, FormerRows, Key, Limits, Scenario, Simulator,
+    UserScenario,
 };
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -32,6 +34,8 @@ pub struct Feed {
     pub config: Value,
     /// Part of the name of every topic and of the group.
     pub name: String,
+    /// Accounts that were moved into another time zone since, and where to.
+    moved: BTreeMap<String, String>,
     scenario: Scenario,
     folder: TempDir,
     once: Setup,
@@ -61,6 +65,7 @@ impl Feed {
             forever: Setup::new(&["run", "--config", path]),
             last_run: Cell::new(0),
             kafka,
+            moved: BTreeMap::new(),
             scenario,
             folder,
         };
@@ -127,6 +132,12 @@ impl Feed {
 
     pub fn dead_letter_topic(&self) -> String {
         format!("{}.dead-letter", self.name)
+    }
+
+    /// Moves an account into another time zone.
+    pub fn move_to(&mut self, account: &str, timezone: &str, former_rows: FormerRows) {
+        self.simulator.set_timezone(account, timezone, former_rows).unwrap();
+        self.moved.insert(account.to_owned(), timezone.to_owned());
     }
 
     /// Adds a call of three minutes that started so long ago.
@@ -196,6 +207,13 @@ impl Feed {
         eventually("the rows to be read again", PATIENCE, || (begun() >= before + 2).then_some(()));
     }
 
+    /// A file beside the config, with its path for the config.
+    pub fn write_file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
     /// `callfeed run` with more arguments, to be started by the test itself.
     pub fn setup(&self, arguments: &[&str]) -> Setup {
         self.write_config();
@@ -203,7 +221,14 @@ impl Feed {
         Setup::new(&[&["run", "--config", path.to_str().unwrap()], arguments].concat())
     }
 
-    fn write_config(&self) {
+    /// Has a running service take the config as it is now.
+    pub fn reload(&self, process: &mut Callfeed) {
+        self.write_config();
+        process.hang_up();
+    }
+
+    /// Writes the config where a running service reads it.
+    pub fn write_config(&self) {
         // JSON is YAML.
         let text = serde_json::to_string_pretty(&self.config).unwrap();
         fs::write(self.folder.path().join("callfeed.yaml"), text).unwrap();
@@ -258,7 +283,7 @@ impl Feed {
             let mut one = AccountFacts {
                 name: name.to_owned(),
                 customer_id: None,
-                zone: TimeZone::get(&account.timezone).unwrap(),
+                zone: TimeZone::get(self.moved.get(name).unwrap_or(&account.timezone)).unwrap(),
                 filters: self.effective(config, "filters"),
                 since: None,
             };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{eventually, signal};
+use super::{block_on, eventually, signal};
 
 /// What a process of callfeed is started with: arguments, environment, and a folder of its own, which is
 /// its working folder and goes away with this and its processes. It can be started many times, also side by side.
@@ -100,6 +100,11 @@ impl Callfeed {
         self.signal("INT");
     }
 
+    /// SIGHUP: asks for a reload of the configuration.
+    pub fn hang_up(&mut self) {
+        self.signal("HUP");
+    }
+
     /// SIGKILL: the process is gone when this returns.
     pub fn kill9(&mut self) {
         if self.ended().is_none() {
@@ -159,6 +164,18 @@ impl Callfeed {
         });
     }
 
+    /// What the admin port answers, once it is open. Port 0 was asked for; the log says which one it became.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> String {
+        let address = eventually("the admin port", Duration::from_secs(60), || admin_address(&self.stderr()));
+        let url = format!("http://{address}{path}");
+        block_on(async move {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            client.get(url).send().await.unwrap().text().await.unwrap()
+        })
+    }
+
     fn signal(&mut self, name: &str) {
         assert!(self.ended().is_none(), "callfeed has ended: {:?}", self.status);
         signal::send(name, &self.child);
@@ -168,6 +185,13 @@ impl Callfeed {
         let bytes = fs::read(self.output.join(stream)).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+fn admin_address(log: &str) -> Option<String> {
+    let line = log.lines().find(|line| line.contains("admin port open"))?;
+    let at = line.find("127.0.0.1:")?;
+    let of_address = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
+    Some(line[at..].chars().take_while(|c| of_address(*c)).collect())
 }
 
 impl Drop for Callfeed {

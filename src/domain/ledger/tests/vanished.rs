@@ -94,7 +94,7 @@ fn a_row_that_is_gone_is_withdrawn_once_and_may_come_back() {
     let all = rows(200);
     let mut left = all.clone();
     left.remove(&RowId(100));
-    for page_size in [7, 1000] {
+    for page_size in [8, 1000] {
         let mut ledger = published(&all);
         let gone = withdrawn(&mut ledger, page_size, |request, _| answer(&left, request));
         let change = Change { event: EventType::Withdrawn, revision: 2, changed: Parts::NONE };
@@ -206,8 +206,14 @@ proptest! {
         let mut now = all.clone();
         now.retain(|id, _| !gone.contains(&id.0));
         now.extend(fresh.iter().map(|(id, second)| (RowId(*id), hour(0).plus_seconds(*second))));
-        let withdrawn = withdrawn(&mut ledger, page_size, |request, _| answer(&now, request));
+        let mut ended_full = false;
+        let withdrawn = withdrawn(&mut ledger, page_size, |request, _| {
+            let page = answer(&now, request);
+            ended_full = page.total_items == Some(u64::from(page_size));
+            page
+        });
         let expected: Vec<i64> = gone.into_iter().filter(|id| (12..228).contains(id)).collect();
-        prop_assert_eq!(ids(&withdrawn), expected);
+        // A last page that is full to the brim proves nothing.
+        prop_assert_eq!(ids(&withdrawn), if ended_full { Vec::new() } else { expected });
     }
 }

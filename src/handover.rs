@@ -1,0 +1,36 @@
+//! Progress on its way from the task that has polled an account to the one that will.
+//!
+//! An account whose configuration has changed is stopped and started anew. Its progress is what Kafka has acknowledged,
+//! and nobody else moves it meanwhile, so it need not be read from the state topic again. What is not here is read from
+//! there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::call::AccountId;
+use crate::progress::Progress;
+
+/// Clones share what was left.
+#[derive(Clone, Debug, Default)]
+pub struct Handover(Arc<Mutex<HashMap<AccountId, Progress>>>);
+
+impl Handover {
+    /// Leaves the progress of an account for the next one to poll it.
+    pub fn leave(&self, progress: Progress) {
+        self.lock().insert(progress.account().clone(), progress);
+    }
+
+    pub fn take(&self, account: &AccountId) -> Option<Progress> {
+        self.lock().remove(account)
+    }
+
+    /// Nobody is to poll these accounts any more.
+    pub fn forget(&self, is_meant: impl Fn(&AccountId) -> bool) {
+        self.lock().retain(|account, _| !is_meant(account));
+    }
+
+    /// A panic elsewhere leaves the map whole.
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Progress>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
