@@ -19,6 +19,7 @@ use crate::opening::{OpenError, Subject};
 use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError, UNKNOWN_RESET};
 use crate::service::ServiceError;
 use crate::status::{State, Why};
+use crate::wiring;
 
 /// How often an agency's customers are asked for.
 const CUSTOMERS_EVERY: Duration = Duration::from_hours(1);
@@ -76,7 +77,9 @@ pub fn subject(config: &Config, account: &Account, context: &Context, http: &Htt
     let metrics = context.metrics.clone();
     let observer: Observer = Arc::new(move |seen| metrics.api_request(seen.method, seen.outcome, seen.duration));
     let bad = |error: BadUrl| ServiceError::BadAccount { account: account.id.to_string(), reason: error.to_string() };
-    Subject::of(config, account, http, observer, &context.clock).map_err(bad)
+    let client = || wiring::data_api(account, http, observer, &context.clock);
+    let purse = context.credentials.purse(account, &context.clock, client).map_err(bad)?;
+    Ok(Subject::with(config, account, purse))
 }
 
 /// Runs an account, or an agency with all its customers, until its context says stop.
@@ -240,7 +243,7 @@ async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
     let mut customers = Running::default();
     let mut failures = 0;
     loop {
-        let Some(found) = context.stop.run_until_cancelled(customers_of(&agency)).await else {
+        let Some(found) = context.stop.run_until_cancelled(customers_of(&context, &agency)).await else {
             return customers.stopped().await;
         };
         let wait = match found {
@@ -272,10 +275,10 @@ async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
 }
 
 /// The customers that are asked for, each by the id of one of its users.
-async fn customers_of(agency: &Subject) -> Result<BTreeSet<i64>, ApiError> {
+async fn customers_of(context: &Context, agency: &Subject) -> Result<BTreeSet<i64>, ApiError> {
     match &agency.account.customers {
         Customers::Ids(ids) => Ok(ids.iter().copied().collect()),
-        Customers::All | Customers::None => Ok(one_user_each(&agency.client.customer_users().await?)),
+        Customers::All | Customers::None => Ok(one_user_each(&agency.customer_users(context).await?)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all accounts of a running service share: handles, and books of what was prepared once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, PoisonError, Weak};
 use std::time::Duration;
 
 use apache_avro::Schema;
@@ -9,14 +9,17 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::config::{Account, Credentials};
 use crate::edge::admin::Readiness;
 use crate::edge::avro::{EncodeError, Encoder};
+use crate::edge::data_api::Client;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem, Topics};
 use crate::edge::kafka::{Connection, Publisher};
 use crate::edge::registry::{RegistryError, SchemaRegistry};
 use crate::handover::Handover;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
+use crate::purse::Purse;
 use crate::recall::Recall;
 use crate::status::StatusBoard;
 use crate::store::Store;
@@ -31,6 +34,7 @@ pub struct Context {
     pub place: StatePlace,
     pub topics: Arc<TopicBook>,
     pub schemas: Arc<SchemaBook>,
+    pub credentials: Arc<CredentialBook>,
     pub board: StatusBoard,
     pub metrics: Metrics,
     /// KiB of pages that may be in flight.
@@ -82,6 +86,33 @@ impl Context {
     /// The same for an account that may have to stop before the others.
     pub fn with_stop(&self, stop: CancellationToken) -> Self {
         Self { stop, ..self.clone() }
+    }
+}
+
+/// Which credentials are in use. Accounts that are configured with the same one share its session and its points.
+#[derive(Default)]
+pub struct CredentialBook(std::sync::Mutex<Vec<(String, Credentials, Weak<Purse>)>>);
+
+impl CredentialBook {
+    /// The purse of an account's credential, made with `client` when nobody uses it yet.
+    pub fn purse<E>(
+        &self,
+        account: &Account,
+        clock: &Clock,
+        client: impl FnOnce() -> Result<Client, E>,
+    ) -> Result<Arc<Purse>, E> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(_, _, purse)| purse.strong_count() > 0);
+        let is_the_same = |url: &str, credentials: &Credentials| {
+            (url, credentials) == (account.base_url.as_str(), &account.credentials)
+        };
+        let shared = known.iter().find(|(url, credentials, _)| is_the_same(url, credentials));
+        if let Some(purse) = shared.and_then(|(_, _, purse)| purse.upgrade()) {
+            return Ok(purse);
+        }
+        let purse = Arc::new(Purse::new(client()?, clock.clone()));
+        known.push((account.base_url.clone(), account.credentials.clone(), Arc::downgrade(&purse)));
+        Ok(purse)
     }
 }
 

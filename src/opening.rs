@@ -19,13 +19,14 @@ use crate::domain::filter::Filters;
 use crate::domain::plan::Ladder;
 use crate::domain::read_as::View;
 use crate::domain::time::Instant;
-use crate::edge::data_api::{ApiError, BadUrl, Class, Client, Http, Observer, Tag};
+use crate::edge::data_api::{ApiError, BadUrl, Class, Client, CustomerUser, Http, Observer, Tag};
 use crate::edge::kafka::RestoreError;
 use crate::edge::kafka::topics::TopicProblem;
 use crate::poller::{Poller, Refresh};
 use crate::progress::Progress;
 use crate::purse::Purse;
 use crate::state::StateError;
+use crate::status::{State, Why};
 use crate::stream::calls::{self, Counted, EventSource};
 use crate::stream::record::hash;
 use crate::wiring;
@@ -115,14 +116,19 @@ impl Subject {
         clock: &Clock,
     ) -> Result<Self, BadUrl> {
         let client = wiring::data_api(account, http, observer, clock)?;
-        Ok(Self {
+        Ok(Self::with(config, account, Arc::new(Purse::new(client, clock.clone()))))
+    }
+
+    /// The same with a credential that other accounts may have as well.
+    pub fn with(config: &Config, account: &Account, purse: Arc<Purse>) -> Self {
+        Self {
             account: Arc::new(account.clone()),
             id: account.id.clone(),
             user_id: None,
-            purse: Arc::new(Purse::new(client.clone())),
-            client,
+            client: purse.client().clone(),
+            purse,
             calls_topic: config.topics.calls.clone(),
-        })
+        }
     }
 
     /// One customer of this agency, read through the user with this id.
@@ -141,8 +147,7 @@ impl Subject {
 
     /// Asks everything that is needed and takes up the progress. `lost_at` is when progress in memory was lost.
     pub async fn open(&self, context: &Context, lost_at: Option<Moment>) -> Result<Poller, OpenError> {
-        let zone = self.zone().await?;
-        let filters = self.filters().await?;
+        let (zone, filters) = self.zone_and_filters(context).await?;
         let topic = self.calls_topic.for_account(self.account.service, &self.id);
         let events = Target::new(&topic, context.topics.limit_of(&topic).await?);
         let dead_letters = Target::new(context.topics.dead_letter(), context.topics.dead_letter_limit().await);
@@ -177,7 +182,7 @@ impl Subject {
     /// Asks again for what may change while the account is polled. Progress stays where it is.
     pub async fn refresh(&self, poller: &mut Poller) -> Result<(), OpenError> {
         poller.refresh.done(poller.context.clock.now());
-        let (zone, filters) = (self.zone().await?, self.filters().await?);
+        let (zone, filters) = self.zone_and_filters(&poller.context).await?;
         let composer = &mut poller.composer;
         if zone == composer.source.zone && filters == composer.filters {
             return Ok(());
@@ -194,6 +199,41 @@ impl Subject {
         Refresh::new(every, context.clock.now(), &context.recall)
     }
 
+    /// What is asked of the account before it is read, each for a point.
+    async fn zone_and_filters(&self, context: &Context) -> Result<(TimeZone, Filters), OpenError> {
+        let zone = self.paid(context, self.account.timezone == Timezone::Auto, self.zone()).await?;
+        let filters = self.paid(context, self.needs_tag_names(), self.filters()).await?;
+        Ok((zone, filters))
+    }
+
+    /// The outcome of what may be a request, made when there is a point for it.
+    async fn paid<T, E>(
+        &self,
+        context: &Context,
+        is_request: bool,
+        request: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if !is_request {
+            return request.await;
+        }
+        let told = |until, window| {
+            context.board.set(&self.id, State::Limited, Why::points_used_up(window, until));
+        };
+        let spending = self.purse.point(self.account.poll.points_share, told).await;
+        let answer = request.await?;
+        spending.answered();
+        Ok(answer)
+    }
+
+    /// The users of an agency's customers.
+    pub async fn customer_users(&self, context: &Context) -> Result<Vec<CustomerUser>, ApiError> {
+        self.paid(context, true, self.client.customer_users()).await
+    }
+
+    fn needs_tag_names(&self) -> bool {
+        self.account.filters.tags.iter().any(|tag| matches!(tag, TagRef::Name(_)))
+    }
+
     /// The zone of the account's wall clock (data-api, 4).
     pub async fn zone(&self) -> Result<TimeZone, OpenError> {
         match &self.account.timezone {
@@ -205,8 +245,7 @@ impl Subject {
     /// The filters with tags as ids. Names are asked for only when there are some.
     pub async fn filters(&self) -> Result<Filters, OpenError> {
         let wanted = &self.account.filters;
-        let needs_names = wanted.tags.iter().any(|tag| matches!(tag, TagRef::Name(_)));
-        let known = if needs_names { self.client.tags(self.user_id).await? } else { Vec::new() };
+        let known = if self.needs_tag_names() { self.client.tags(self.user_id).await? } else { Vec::new() };
         let mut tags = BTreeSet::new();
         for tag in &wanted.tags {
             tags.extend(resolve(tag, &known)?);

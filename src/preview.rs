@@ -144,8 +144,7 @@ fn tries() -> ExponentialBuilder {
 
 async fn wait_for_share(subject: &Subject, tell: &impl Fn(&str)) -> Result<(), PreviewError> {
     let clock = Clock::running();
-    while let Some((until, window)) = subject.purse.budget(subject.account.poll.points_share, &clock).wait(clock.now())
-    {
+    while let Some((until, window)) = subject.purse.budget(subject.account.poll.points_share).wait(clock.now()) {
         let wait = until.since(clock.now());
         if wait > LONGEST_WAIT {
             return Err(PreviewError::ShareUsedUp { window, until });

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::clock::Clock;
 use crate::domain::call::AccountId;
 use crate::domain::demand::{Demand, Pace, share_out};
@@ -18,21 +20,32 @@ use crate::domain::time::Instant;
 use crate::edge::data_api::{Client, WindowLimits};
 
 /// What was shared out holds for so long, or a thousand customers would do the sums for all of them a thousand times.
-const SHARED_OUT_FOR: Duration = Duration::from_secs(5);
+const SHARED_OUT_FOR: Duration = Duration::from_secs(15);
+
+/// Who has to wait longer lets others go first.
+const LONGEST_TURN: Duration = Duration::from_mins(1);
+
+/// No sleep is longer, so that a host clock that was put forward or back is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// How soon to look again when it is only requests on their way that take the last points.
 const IN_A_MOMENT: Duration = Duration::from_secs(1);
 
 pub struct Purse {
     client: Client,
+    clock: Clock,
     /// Held by whoever waits for a point, so that points come in the order of asking.
     turn: tokio::sync::Mutex<()>,
+    /// Told when a request is no longer on its way.
+    returned: Notify,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     n_on_the_way: u64,
+    /// Whether any request was answered: then no limits mean that the API does not tell any.
+    was_answered: bool,
     members: HashMap<AccountId, Member>,
     rhythm: Rhythm,
     shared_out_at: Option<Instant>,
@@ -50,30 +63,47 @@ pub struct Spending<'p> {
     purse: &'p Purse,
 }
 
+impl Spending<'_> {
+    /// Notes that the request was answered with what it asked for.
+    pub fn answered(self) {
+        self.purse.state().was_answered = true;
+    }
+}
+
 impl Drop for Spending<'_> {
     fn drop(&mut self) {
         self.purse.state().n_on_the_way -= 1;
+        self.purse.returned.notify_one();
     }
 }
 
 impl Purse {
-    pub fn new(client: Client) -> Self {
-        Self { client, turn: tokio::sync::Mutex::default(), state: Mutex::default() }
+    pub fn new(client: Client, clock: Clock) -> Self {
+        Self { client, clock, turn: tokio::sync::Mutex::default(), returned: Notify::new(), state: Mutex::default() }
+    }
+
+    /// The client whose points these are.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// What is left of the share, requests on their way counted as spent.
-    pub fn budget(&self, share: f64, clock: &Clock) -> Budget {
-        self.budget_with(self.state().n_on_the_way, share, clock)
+    pub fn budget(&self, share: f64) -> Budget {
+        self.budget_with(self.state().n_on_the_way, share)
     }
 
-    fn budget_with(&self, n_on_the_way: u64, share: f64, clock: &Clock) -> Budget {
+    fn budget_with(&self, n_on_the_way: u64, share: f64) -> Budget {
         let Some(limits) = self.client.limits() else { return Budget::new(share, []) };
-        let (age, now_millis) = (limits.seen_at.elapsed(), clock.now_millis());
+        let (age, now_millis) = (limits.seen_at.elapsed(), self.clock.now_millis());
         let points = |window: PointsWindow, seen: WindowLimits| {
-            // A counter that has started anew since says nothing about what is left.
-            let resets_at = whole_second_after(now_millis, seen.reset?.checked_sub(age)?);
-            let remaining = seen.remaining?.saturating_sub(n_on_the_way);
-            Some((window, Points { limit: seen.limit?, remaining, resets_at }))
+            let limit = seen.limit?;
+            // A counter that has started anew since holds no more than its limit; how much, the next answer tells.
+            let (remaining, wait) = match seen.reset?.checked_sub(age) {
+                Some(wait) => (seen.remaining?, wait),
+                None => (limit, window.length()),
+            };
+            let resets_at = whole_second_after(now_millis, wait);
+            Some((window, Points { limit, remaining: remaining.saturating_sub(n_on_the_way), resets_at }))
         };
         let windows = [
             points(PointsWindow::Minute, limits.minute),
@@ -84,7 +114,7 @@ impl Purse {
     }
 
     /// How often the tiers of an account are read, seen together with all others.
-    pub fn pace(&self, account: &AccountId, demand: Demand, share: f64, clock: &Clock) -> Pace {
+    pub fn pace(&self, account: &AccountId, demand: Demand, share: f64) -> Pace {
         let mut state = self.state();
         let is_new = state.members.insert(account.clone(), Member { demand, share, pace: Pace::default() });
         if let (Some(before), Some(member)) = (is_new, state.members.get_mut(account)) {
@@ -92,18 +122,17 @@ impl Purse {
         } else {
             state.shared_out_at = None;
         }
-        let now = clock.now();
+        let now = self.clock.now();
         let is_fresh = state.shared_out_at.is_some_and(|at| at <= now && now.since(at) < SHARED_OUT_FOR);
         if !is_fresh || state.members.len() == 1 {
-            self.share_out(&mut state, clock);
+            self.share_out(&mut state, now);
         }
         state.members.get(account).map(|member| member.pace.clone()).unwrap_or_default()
     }
 
-    fn share_out(&self, state: &mut State, clock: &Clock) {
-        let now = clock.now();
+    fn share_out(&self, state: &mut State, now: Instant) {
         let largest_share = state.members.values().map(|member| member.share).fold(0.0, f64::max);
-        let budget = self.budget_with(state.n_on_the_way, largest_share, clock);
+        let budget = self.budget_with(state.n_on_the_way, largest_share);
         let demands: Vec<&Demand> = state.members.values().map(|member| &member.demand).collect();
         let paces = share_out(&demands, &budget, &state.rhythm, now);
         state.members.values_mut().zip(paces).for_each(|(member, pace)| member.pace = pace);
@@ -122,23 +151,55 @@ impl Purse {
         state.shared_out_at = None;
     }
 
-    /// The right to wait for a point. Others wait behind.
-    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
+    /// A point, as soon as there is one, in the order of asking. `told` hears until when there is none, and by which
+    /// counter.
+    pub async fn point(&self, share: f64, mut told: impl FnMut(Instant, PointsWindow)) -> Spending<'_> {
+        loop {
+            let turn = self.turn.lock().await;
+            let (until, window) = loop {
+                match self.spend(share) {
+                    Ok(spending) => return spending,
+                    Err((until, window)) if until.since(self.clock.now()) > LONGEST_TURN => break (until, window),
+                    Err((until, window)) => {
+                        if until.since(self.clock.now()) > IN_A_MOMENT {
+                            told(until, window);
+                        }
+                        tokio::select! {
+                            () = self.sleep_until(until) => {}
+                            () = self.returned.notified() => {}
+                        }
+                    }
+                }
+            };
+            // Who may use more of the points than this one need not wait behind it for hours.
+            drop(turn);
+            told(until, window);
+            self.sleep_until(until).await;
+        }
     }
 
     /// Takes a point, or tells until when there is none and by which counter.
-    pub fn spend(&self, share: f64, clock: &Clock) -> Result<Spending<'_>, (Instant, PointsWindow)> {
+    fn spend(&self, share: f64) -> Result<Spending<'_>, (Instant, PointsWindow)> {
         let mut state = self.state();
-        match self.budget_with(state.n_on_the_way, share, clock).wait(clock.now()) {
+        let now = self.clock.now();
+        match self.budget_with(state.n_on_the_way, share).wait(now) {
+            // The first request finds out how many may follow it.
+            None if state.n_on_the_way > 0 && !state.was_answered => Err((now + IN_A_MOMENT, PointsWindow::Minute)),
             None => {
                 state.n_on_the_way += 1;
                 Ok(Spending { purse: self })
             }
-            Some((_, window)) if self.budget_with(0, share, clock).wait(clock.now()).is_none() => {
-                Err((clock.now() + IN_A_MOMENT, window))
-            }
+            Some((_, window)) if self.budget_with(0, share).wait(now).is_none() => Err((now + IN_A_MOMENT, window)),
             Some(used_up) => Err(used_up),
+        }
+    }
+
+    async fn sleep_until(&self, until: Instant) {
+        loop {
+            match until.since(self.clock.now()) {
+                Duration::ZERO => return,
+                left => tokio::time::sleep(left.min(LONGEST_SLEEP)).await,
+            }
         }
     }
 

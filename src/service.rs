@@ -160,6 +160,7 @@ async fn build(
         handover: Handover::default(),
         place: StatePlace { topic: topic.topic, partitions: topic.partitions },
         topics: Arc::new(TopicBook::new(connection, plan, known)),
+        credentials: Arc::default(),
         schemas: Arc::new(SchemaBook::of_registry(registry, config.schema_registry.auto_register)),
         board,
         metrics,

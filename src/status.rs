@@ -22,6 +22,7 @@ use serde::{Serialize, Serializer};
 
 use crate::clock::Clock;
 use crate::domain::call::{AccountId, Service};
+use crate::domain::pace::PointsWindow;
 use crate::domain::time::Instant;
 
 pub use config::{ConfigStatus, RefusedConfig};
@@ -79,6 +80,13 @@ impl Why {
 
     pub fn because(reason: impl fmt::Display) -> Self {
         Self { reason: Some(reason.to_string()), remedy: None }
+    }
+
+    /// There are no points until then.
+    pub fn points_used_up(window: PointsWindow, until: Instant) -> Self {
+        let window = window.as_str();
+        Self::because(format!("callfeed's share of the points of this {window} is used up until {until}"))
+            .with_remedy("wait, raise the limit in the client area, or raise `poll.points_share`")
     }
 
     pub fn with_remedy(self, remedy: impl fmt::Display) -> Self {

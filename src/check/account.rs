@@ -242,7 +242,7 @@ fn points(subject: &Subject) -> Finding {
     };
     let detail = format!("left are {limits}; callfeed uses up to {:.0} % of them (`poll.points_share`)", share * 100.0);
     let clock = Clock::running();
-    match subject.purse.budget(share, &clock).wait(clock.now()) {
+    match subject.purse.budget(share).wait(clock.now()) {
         // A minute's points come back sooner than anybody could act.
         None | Some((_, PointsWindow::Minute)) => Finding::good(label, detail),
         Some((until, _)) => {

@@ -36,12 +36,17 @@ impl Poller {
     pub(super) async fn fetch(&self, request: &PageRequest) -> Result<Fetched, ReadError> {
         let (mut failures, mut refusals) = (0, 0);
         loop {
+            // Others must not wait for room behind somebody who has none of the points.
+            let spending = self.point().await?;
             let room = self.room().await?;
             let error = match self.ask(request).await? {
-                Ok(page) => return Ok(Fetched { page, room }),
+                Ok(page) => {
+                    spending.answered();
+                    return Ok(Fetched { page, room });
+                }
                 Err(error) => error,
             };
-            drop(room);
+            drop((spending, room));
             let wait = match error.class() {
                 Class::Owner | Class::Bug => return Err(error.into()),
                 Class::Retry { .. } if failures + 1 >= TRIES => return Err(error.into()),
@@ -59,10 +64,9 @@ impl Poller {
         }
     }
 
-    /// The request itself, when there is a point for it. Asked to stop, the answer is not waited for.
+    /// The request itself. Asked to stop, the answer is not waited for.
     async fn ask(&self, request: &PageRequest) -> Result<Result<Page, ApiError>, ReadError> {
         let query = calls_query(request, self.user_id);
-        let _spending = self.point().await?;
         let answer = tokio::select! {
             answer = self.client.report(&query) => answer,
             () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
@@ -73,18 +77,10 @@ impl Poller {
 
     /// Takes a point, in the order of asking where several accounts share a credential.
     async fn point(&self) -> Result<Spending<'_>, ReadError> {
-        let _turn = tokio::select! {
-            turn = self.purse.turn() => turn,
-            () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
-        };
-        loop {
-            match self.purse.spend(self.points_share, &self.context.clock) {
-                Ok(spending) => return Ok(spending),
-                Err((until, window)) => {
-                    self.show_wait(until, Why::Points(window));
-                    self.sleep_until(until).await?;
-                }
-            }
+        let told = |until, window| self.show_wait(until, Why::Points(window));
+        tokio::select! {
+            spending = self.purse.point(self.points_share, told) => Ok(spending),
+            () = self.context.stop.cancelled() => Err(ReadError::Stopped),
         }
     }
 

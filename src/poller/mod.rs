@@ -143,7 +143,7 @@ impl Poller {
     /// How often the tiers are to be read from now on, with the points that there are and all who want some.
     fn plan_pace(&mut self) {
         let demand = Demand::of(&self.ladder, &self.experience, self.page_size);
-        self.pace = self.purse.pace(self.account(), demand, self.points_share, &self.context.clock);
+        self.pace = self.purse.pace(self.account(), demand, self.points_share);
         self.show_plan();
     }
 
@@ -389,7 +389,7 @@ impl Poller {
     }
 
     fn budget(&self) -> Budget {
-        self.purse.budget(self.points_share, &self.context.clock)
+        self.purse.budget(self.points_share)
     }
 
     fn account(&self) -> &AccountId {

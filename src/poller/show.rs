@@ -56,9 +56,7 @@ impl Poller {
     pub(super) fn show_wait(&self, until: Instant, why: Why) {
         let Why::Points(window) = why else { return };
         if until.since(self.context.clock.now()) >= NOTABLE_WAIT {
-            let reason = format!("callfeed's share of the points of this {} is used up until {until}", window.as_str());
-            let remedy = "wait, raise the limit in the client area, or raise `poll.points_share`";
-            self.context.board.set(self.account(), State::Limited, StatusWhy::because(reason).with_remedy(remedy));
+            self.context.board.set(self.account(), State::Limited, StatusWhy::points_used_up(window, until));
         }
     }
 

@@ -211,6 +211,7 @@ impl Rehearsal {
                 partitions: config.kafka.state_partitions,
             },
             topics: Arc::new(TopicBook::new(wiring::connection(config)?, topics, Topics::default())),
+            credentials: Arc::default(),
             schemas: Arc::new(SchemaBook::with_fixed_id(SCHEMA_ID)),
             board: StatusBoard::with_clock(self.clock.clone()),
             metrics: Metrics::new(),

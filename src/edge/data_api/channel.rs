@@ -135,7 +135,8 @@ impl Channel {
 
     fn note_limits(&self, metadata: &Value) {
         if let Some(seen) = SeenLimits::of_metadata(metadata, Instant::now()) {
-            *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+            let mut newest = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+            *newest = Some(newest.map_or(seen, |before| seen.after(&before)));
         }
     }
 

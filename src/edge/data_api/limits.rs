@@ -34,6 +34,30 @@ impl SeenLimits {
     }
 }
 
+/// Answers to requests that were out at once come in any order: resets that differ by less are of one counter.
+const SAME_RESET: Duration = Duration::from_secs(2);
+
+impl SeenLimits {
+    /// These limits, told by an answer that came after the other one. An older answer may come later: of the same
+    /// counter the lower number of what is left is the newer.
+    pub(super) fn after(self, before: &SeenLimits) -> Self {
+        let passed = self.seen_at.saturating_duration_since(before.seen_at);
+        let window = |now: WindowLimits, before: WindowLimits| {
+            let resets_with = |now: Duration, before: Duration| (now + passed).abs_diff(before) <= SAME_RESET;
+            let is_same_counter = now.limit == before.limit
+                && now.reset.zip(before.reset).is_some_and(|(now, before)| resets_with(now, before));
+            let least = now.remaining.zip(before.remaining).map(|(now, before)| now.min(before));
+            if is_same_counter { WindowLimits { remaining: least.or(now.remaining), ..now } } else { now }
+        };
+        Self {
+            minute: window(self.minute, before.minute),
+            hour: window(self.hour, before.hour),
+            day: window(self.day, before.day),
+            seen_at: self.seen_at,
+        }
+    }
+}
+
 /// What is left, for people: `57 of 60 this minute, 2871 of 3000 today`.
 impl fmt::Display for SeenLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +118,20 @@ mod tests {
         let day = WindowLimits { limit: Some(3000), remaining: Some(2871), reset: Some(Duration::from_secs(50212)) };
         assert_eq!((limits.day, limits.hour, limits.minute), (day, WindowLimits::default(), WindowLimits::default()));
         assert_eq!(limits.to_string(), "2871 of 3000 today");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_older_answer_that_comes_later_gives_no_points_back() {
+        let day = |limit: u64, remaining: u64, reset: u64| {
+            seen(json!({"limits": {"day_limit": limit, "day_remaining": remaining, "day_reset": reset}})).unwrap()
+        };
+        let before = day(3000, 20, 900);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let remaining = |later: SeenLimits| later.after(&before).day.remaining;
+        assert_eq!(remaining(day(3000, 21, 898)), Some(20), "it was asked earlier");
+        assert_eq!(remaining(day(3000, 19, 898)), Some(19));
+        assert_eq!(remaining(day(6000, 3020, 898)), Some(3020), "the limit was raised");
+        assert_eq!(remaining(day(3000, 2999, 86_398)), Some(2999), "a new day");
     }
 
     #[test]
