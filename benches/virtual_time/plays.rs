@@ -27,9 +27,17 @@ accounts:
     filters: {channels: {static: all}}
 "#;
 
+/// A ladder for news that may wait for minutes: a tenth of the rows that the usual one re-reads.
+const PATIENT: &str = r#"
+    poll:
+      adaptive: false
+      tiers: [{age: 30m, every: 5m}, {age: 24h, every: 4h}, {age: 30d, every: 7d}]
+"#;
+
 /// One account with the usual ladder, for some days.
 pub struct Play {
     pub name: &'static str,
+    poll: &'static str,
     pub points_a_day: u32,
     calls: CallsScenario,
     happens: Happens,
@@ -53,7 +61,11 @@ impl Play {
             tags: TagHabits { delay: Delay::secs(30, 7 * 86_400), ..TagHabits::default() },
             ..CallsScenario::default()
         };
-        Self { name, points_a_day: 3000, calls, happens: Happens::Nothing }
+        Self { name, poll: "", points_a_day: 3000, calls, happens: Happens::Nothing }
+    }
+
+    pub fn patient(name: &'static str, calls_a_day: f64) -> Self {
+        Self { poll: PATIENT, ..Self::usual(name, calls_a_day) }
     }
 
     pub fn all() -> Vec<Self> {
@@ -81,7 +93,8 @@ impl Play {
     }
 
     pub async fn run(&self, days: u64) -> Rehearsal {
-        let mut rehearsal = Rehearsal::new(CONFIG, self.scenario()).expect("config and scenario are right");
+        let mut rehearsal =
+            Rehearsal::new(&format!("{CONFIG}{}", self.poll), self.scenario()).expect("config and scenario are right");
         rehearsal.start().await.expect("nothing is missing");
         for day in 0..days {
             if let (Happens::Outage(outage), 2) = (&self.happens, day) {

@@ -16,6 +16,9 @@ use super::time::Instant;
 /// A riding tier is read so often that this much news is to be expected of each reading: it costs no points, but rows.
 const NEWS_PER_RIDE: f64 = 0.25;
 
+/// And no more often than this many times its promise, for the sake of who serves the rows.
+const MOST_RIDES: u32 = 4;
+
 /// A piece of an even rate is always kept for the quiet hours, when the points do not suffice for the promises.
 const STEADY_PART: f64 = 0.5;
 
@@ -88,7 +91,7 @@ impl Demand {
             return every;
         }
         let wanted = Duration::try_from_secs_f64(NEWS_PER_RIDE / step.news).unwrap_or(every);
-        wanted.clamp(allotment::shortest_interval(every), every)
+        wanted.clamp((every / MOST_RIDES).max(Duration::from_secs(1)).min(every), every)
     }
 }
 

@@ -4,7 +4,8 @@
 //! the same calls however often and in whatever steps they are asked for. What the row holds is written in
 //! [`portrait`](super::portrait), only when somebody asks for it.
 
-use std::{sync::Arc, sync::OnceLock, time::Duration};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
@@ -169,6 +170,7 @@ impl Generator {
             overrides: Vec::new(),
             bad: None,
             changes: Vec::new(),
+            written: Mutex::default(),
         };
         if self.settings.prerendered {
             let template = &self.templates[(seed % TEMPLATES) as usize];

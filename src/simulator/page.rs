@@ -76,7 +76,10 @@ pub fn of_calls(world: &World, query: &Query, now: Timestamp, habits: &PageHabit
             rows.push(',');
         }
         let start = rows.len();
-        writer.write(&mut rows, call, world.body(call), now, columns);
+        match columns {
+            None if !world.is_prerendered() => writer.write_whole(&mut rows, call, world.body(call), now),
+            columns => writer.write(&mut rows, call, world.body(call), now, columns),
+        }
         if habits.variants.touches_rows() {
             variants::rewrite(&mut rows, start, query.method, &world.zone, habits.variants);
         }

@@ -4,7 +4,7 @@
 //! anew. Four columns differ in every row even when the rest is shared (`id`, the two times, `communication_id`); they
 //! are written from the call itself.
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Map, Value};
@@ -96,6 +96,23 @@ pub struct Call {
     pub bad: Option<BadRow>,
     /// Sorted by time.
     pub changes: Vec<Change>,
+    /// The whole row as it was written last: most are asked for again and again before anything happens to them.
+    pub written: Mutex<Option<Written>>,
+}
+
+/// A row as text, and what it depends on.
+#[derive(Debug)]
+pub struct Written {
+    as_of: Stage,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stage {
+    n_happened: usize,
+    n_overrides: usize,
+    is_ongoing: bool,
+    start_wall: DateTime,
 }
 
 impl Call {
@@ -134,6 +151,15 @@ impl Call {
         self.overrides.retain(|(index, value)| !times.contains(index) || !is_readable_time(value.as_ref()));
     }
 
+    fn stage(&self, now: Timestamp) -> Stage {
+        Stage {
+            n_happened: self.changes.partition_point(|change| change.at <= now),
+            n_overrides: self.overrides.len(),
+            is_ongoing: self.is_ongoing(now),
+            start_wall: self.start_wall,
+        }
+    }
+
     pub fn add_change(&mut self, at: Timestamp, what: What) {
         let place = self.changes.partition_point(|change| change.at <= at);
         self.changes.insert(place, Change { at, what });
@@ -163,6 +189,22 @@ pub struct RowWriter<'a> {
 }
 
 impl RowWriter<'_> {
+    /// Appends the whole row as it is now.
+    pub fn write_whole(&self, out: &mut String, call: &Call, body: &RowText, now: Timestamp) {
+        let stage = call.stage(now);
+        let mut written = super::lock(&call.written);
+        let text = match written.take() {
+            Some(known) if known.as_of == stage => known.text,
+            _ => {
+                let mut text = String::with_capacity(body.text.len() + 512);
+                self.write(&mut text, call, body, now, None);
+                text
+            }
+        };
+        out.push_str(&text);
+        *written = Some(Written { as_of: stage, text });
+    }
+
     /// Appends the row with the asked columns (all when `None`) as it is now.
     pub fn write(
         &self,

@@ -4,7 +4,7 @@
 //! says otherwise. A window therefore is a range of the vector. In the hour that a clock change repeats, calls of both
 //! passes lie among each other, as their times without a zone make them look.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Serialize;
@@ -148,6 +148,11 @@ impl World {
         moment.unwrap_or(if bound < DateTime::ZERO { Timestamp::MIN } else { Timestamp::MAX })
     }
 
+    /// Whether rows are put together from few texts: a million of them need no memory of their own.
+    pub fn is_prerendered(&self) -> bool {
+        self.generator.settings.prerendered
+    }
+
     pub fn writer(&self) -> RowWriter<'_> {
         RowWriter { zone: &self.zone, extra_columns: &self.generator.settings.extra_columns }
     }
@@ -228,6 +233,7 @@ impl World {
             overrides: overrides.map(|(name, value)| (call_column(name), Some(value.clone()))).collect(),
             bad: None,
             changes: Vec::new(),
+            written: Mutex::default(),
         };
         self.insert(call);
         id

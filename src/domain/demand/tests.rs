@@ -83,7 +83,7 @@ fn a_fixed_ladder_is_kept_whatever_is_left_over_and_whatever_is_found() {
 fn tags_put_on_today_are_looked_for_more_often_at_no_cost() {
     let demand = Demand::of(&usual_ladder(true), &experience(2000, &[(TODAY, 30)]), PAGE_SIZE);
     let read = pace(&demand, &day(3000, 3000));
-    assert_eq!(read[2], TODAY.every / allotment::MOST_HURRY);
+    assert_eq!(read[2], TODAY.every / MOST_RIDES);
     assert!(read[0] < Duration::from_secs(38), "{read:?}");
 }
 

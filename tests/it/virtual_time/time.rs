@@ -1,8 +1,11 @@
 //! The corners of time: clocks that change, calls that are shown late, calls that change late.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use callfeed::simulator::{AccountScenario, CallsScenario, Delay, LongCalls, TagHabits};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::stage::{DAY, HOUR, Stage, account, calls};
@@ -22,6 +25,41 @@ fn lives_through(zone: &str, changes: [&str; 2]) {
         let account = AccountScenario { timezone: zone.into(), calls: calls(12.0), ..account() };
         Stage::of_account(account).start_at(change).play(async |mut rehearsal| {
             rehearsal.run_for(7 * HOUR).await.unwrap();
+            rehearsal
+        });
+    }
+}
+
+/// One zone for each change of clocks that there is in a year, of all the world's zones.
+fn changes_of_a_year() -> BTreeMap<(Timestamp, i32, i32), String> {
+    let year = |text: &str| text.parse::<Timestamp>().unwrap();
+    let (from, till) = (year("2026-01-01T00:00:00Z"), year("2027-01-01T00:00:00Z"));
+    let mut changes = BTreeMap::new();
+    for name in jiff::tz::db().available() {
+        let zone = TimeZone::get(name.as_str()).unwrap();
+        for change in zone.following(from).take_while(|change| change.timestamp() < till) {
+            let at = change.timestamp();
+            let before = zone.to_offset(at - Duration::from_secs(1)).seconds();
+            let after = change.offset().seconds();
+            if before != after {
+                changes.entry((at, before, after)).or_insert_with(|| name.as_str().to_owned());
+            }
+        }
+    }
+    changes
+}
+
+/// A call every few minutes is enough to fall into every gap there may be.
+#[test]
+fn every_change_of_clocks_in_the_world_is_lived_through() {
+    let changes = changes_of_a_year();
+    assert!(changes.len() > 20, "the database of zones is not there: {changes:?}");
+    for ((at, before, after), zone) in changes {
+        println!("{zone} at {at} from {before} to {after}");
+        let account = AccountScenario { timezone: zone, calls: calls(12.0), ..account() };
+        let start = (at - HOUR).to_string();
+        Stage::of_account(account).start_at(&start).play(async |mut rehearsal| {
+            rehearsal.run_for(2 * HOUR).await.unwrap();
             rehearsal
         });
     }
