@@ -1,6 +1,6 @@
 //! The ledger as it will be when the step in hand is acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Bucket, Change, ColumnSets, Entry, EventType, Ledger, Outcome, Parts, Prints, diff};
 use crate::domain::call::RowId;
@@ -25,10 +25,21 @@ pub struct Gone {
     pub change: Change,
 }
 
+/// The clocks of no two zones are further apart, in hours.
+const FURTHEST_ZONES: i64 = 26;
+
 pub struct Draft<'l> {
     ledger: &'l Ledger,
     sets: ColumnSets,
     opened: BTreeMap<LocalHour, Opened>,
+    far: Far,
+}
+
+/// Where rows lie of hours that were looked through for a row that seems new.
+#[derive(Default)]
+struct Far {
+    looked_through: BTreeSet<LocalHour>,
+    homes: HashMap<RowId, LocalHour>,
 }
 
 struct Opened {
@@ -37,8 +48,8 @@ struct Opened {
 }
 
 impl<'l> Draft<'l> {
-    pub(super) const fn new(ledger: &'l Ledger, sets: ColumnSets) -> Self {
-        Self { ledger, sets, opened: BTreeMap::new() }
+    pub(super) fn new(ledger: &'l Ledger, sets: ColumnSets) -> Self {
+        Self { ledger, sets, opened: BTreeMap::new(), far: Far::default() }
     }
 
     /// Goes on where another draft of the same step finished.
@@ -51,8 +62,12 @@ impl<'l> Draft<'l> {
     /// What reading this row means. A change is not noted yet: its event may turn out to be impossible. Without one,
     /// the entry takes the fingerprints and the place that it lacks.
     pub fn compare(&mut self, row: &Sighting, verdict: Result<(), LeftOut>) -> Outcome {
-        let home = self.home(row);
-        let known = self.open(home).bucket.entries.get(&row.id).copied();
+        let mut home = self.home(row);
+        let mut known = self.open(home).bucket.entries.get(&row.id).copied();
+        if known.is_none() && verdict.is_ok() {
+            known = self.fetch_from_afar(row);
+            home = row.start.hour();
+        }
         let outcome = diff(known.as_ref(), &row.prints, verdict);
         if let (Some(known), Outcome::Unchanged | Outcome::LeftOut(_)) = (known, outcome) {
             let prints = known.prints.with_parts_of(known.unknown, &row.prints);
@@ -94,6 +109,23 @@ impl<'l> Draft<'l> {
         let starts = [Some(row.start), row.former_start];
         let mut nearby = starts.into_iter().flatten().flat_map(|start| around(start.hour()));
         nearby.find(holds).unwrap_or(row.start.hour())
+    }
+
+    /// The entry of a row that would be published as new although it was published with another start, up to a
+    /// change of zone away: nobody tells when the clock of an account is set to another zone. It is moved to the new
+    /// hour.
+    fn fetch_from_afar(&mut self, row: &Sighting) -> Option<Entry> {
+        let hour = row.start.hour().number();
+        let (first, last) = (hour - FURTHEST_ZONES, hour + FURTHEST_ZONES);
+        let hours = self.ledger.hours_between(LocalHour::from_number(first), LocalHour::from_number(last));
+        for hour in hours.filter(|hour| self.far.looked_through.insert(*hour)) {
+            let entries = self.ledger.bucket(hour).map(|bucket| bucket.entries).unwrap_or_default();
+            self.far.homes.extend(entries.into_keys().map(|id| (id, hour)));
+        }
+        let former = *self.far.homes.get(&row.id)?;
+        let entry = self.open(former).bucket.entries.get(&row.id).copied()?;
+        self.put(former, row.start.hour(), row.id, entry);
+        Some(entry)
     }
 
     /// Which of the missing rows are gone: those published and not withdrawn. One that another hour holds had its start

@@ -139,6 +139,31 @@ fn a_call_whose_start_was_corrected_across_the_hour_is_the_same_call() {
     }
 }
 
+/// Nobody tells when the clock of an account is set to another zone; the rows may be read before it is asked for.
+#[test]
+fn a_call_whose_start_was_moved_by_a_zone_is_the_same_call_from_the_first_reading_on() {
+    let what = prints([0, 0, 0, 0, 9]);
+    for (hours, expected) in
+        [(-26, EventType::Updated), (3, EventType::Updated), (26, EventType::Updated), (27, EventType::Created)]
+    {
+        let mut ledger = Ledger::default();
+        let mut draft = ledger.draft(SETS);
+        read(&mut draft, RowId(1), hour(100), &what, Ok(()));
+        let buckets = draft.finish();
+        ledger.apply(buckets);
+
+        let moved = hour(100 + hours);
+        let mut draft = ledger.draft(SETS);
+        let outcome = read(&mut draft, RowId(1), moved, &prints([0, 0, 0, 0, 10]), Ok(()));
+        let Outcome::Publish(change) = outcome else { panic!("{hours}: {outcome:?}") };
+        assert_eq!(change.event, expected, "{hours}");
+        let buckets = draft.finish();
+        ledger.apply(buckets);
+        let again = read(&mut ledger.draft(SETS), RowId(1), moved, &prints([0, 0, 0, 0, 10]), Ok(()));
+        assert_eq!(again, Outcome::Unchanged, "{hours}");
+    }
+}
+
 #[test]
 fn a_row_is_set_aside_once_until_its_hour_is_forgotten() {
     let mut ledger = Ledger::default();
