@@ -281,7 +281,7 @@ impl Poller {
     fn learn(&mut self, reading: &Reading, outcome: &Outcome) {
         self.experience.note(&self.ladder, reading, outcome);
         if let Purpose::Tier { .. } = reading.purpose {
-            self.purse.note_news(reading.window.till, outcome.news.len() as u64);
+            self.purse.note_news(self.context.clock.now(), outcome.news.len() as u64);
         }
         self.show_done(reading, outcome);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callfeed::simulator::{AccountScenario, CustomerScenario, Limits, UserScenario};
+use callfeed::simulator::{AccountScenario, CustomerScenario, Limits, LimitsShape, UserScenario};
 use serde_json::json;
 
 use super::stage::{ACCOUNT, DAY, HOUR, Stage, account, calls};
@@ -18,6 +18,32 @@ fn the_points_of_the_samples_last_all_day() {
     });
     let used = rehearsal.simulator.points_used(ACCOUNT).unwrap();
     assert!(used.by_day[0] > 2000, "points are there to be used: {used:?}");
+}
+
+/// The documents promise no limit but the one by the minute and the day, and samples show none, or one by the hour.
+#[test]
+fn whatever_the_api_says_of_limits_calls_are_read() {
+    for shape in [LimitsShape::Hour, LimitsShape::Empty, LimitsShape::Missing] {
+        let limits = Limits { shape, ..Limits::per(200, 100_000) };
+        let account = AccountScenario { limits, calls: calls(6.0), ..account() };
+        Stage::of_account(account).play(async |mut rehearsal| {
+            rehearsal.run_for(6 * HOUR).await.unwrap();
+            rehearsal
+        });
+    }
+}
+
+/// The last of the limits is the highest: what was spent before is measured by it too.
+#[test]
+fn limits_that_are_lowered_and_raised_are_followed() {
+    let account = AccountScenario { limits: Limits::per(60, 3000), calls: calls(6.0), ..account() };
+    Stage::of_account(account).play(async |mut rehearsal| {
+        for day in [400, 200, 3000] {
+            rehearsal.run_for(4 * HOUR).await.unwrap();
+            rehearsal.simulator.set_limits(ACCOUNT, &Limits::per(20, day)).unwrap();
+        }
+        rehearsal
+    });
 }
 
 #[test]
