@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::domain::call::AccountId;
 use crate::domain::demand::{Demand, Pace, share_out};
-use crate::domain::pace::{Budget, Points, PointsWindow};
+use crate::domain::pace::{Budget, Others, Points, PointsWindow};
 use crate::domain::rhythm::Rhythm;
 use crate::domain::time::Instant;
 use crate::edge::data_api::{Client, WindowLimits};
@@ -48,6 +48,9 @@ struct State {
     was_answered: bool,
     members: HashMap<AccountId, Member>,
     rhythm: Rhythm,
+    others: Others,
+    /// Points that were spent since the counters were last looked at for what others spend.
+    n_spent: u64,
     shared_out_at: Option<Instant>,
 }
 
@@ -66,7 +69,9 @@ pub struct Spending<'p> {
 impl Spending<'_> {
     /// Notes that the request was answered with what it asked for.
     pub fn answered(self) {
-        self.purse.state().was_answered = true;
+        let mut state = self.purse.state();
+        state.was_answered = true;
+        state.n_spent += 1;
     }
 }
 
@@ -89,7 +94,8 @@ impl Purse {
 
     /// What is left of the share, requests on their way counted as spent.
     pub fn budget(&self, share: f64) -> Budget {
-        self.budget_with(self.state().n_on_the_way, share)
+        let state = self.state();
+        self.budget_with(state.n_on_the_way, share).beside(&state.others)
     }
 
     fn budget_with(&self, n_on_the_way: u64, share: f64) -> Budget {
@@ -132,11 +138,19 @@ impl Purse {
 
     fn share_out(&self, state: &mut State, now: Instant) {
         let largest_share = state.members.values().map(|member| member.share).fold(0.0, f64::max);
-        let budget = self.budget_with(state.n_on_the_way, largest_share);
+        self.look_at_others(state, now);
+        let budget = self.budget_with(state.n_on_the_way, largest_share).beside(&state.others);
         let demands: Vec<&Demand> = state.members.values().map(|member| &member.demand).collect();
         let paces = share_out(&demands, &budget, &state.rhythm, now);
         state.members.values_mut().zip(paces).for_each(|(member, pace)| member.pace = pace);
         state.shared_out_at = Some(now);
+    }
+
+    /// Compares the counter of the day with what was spent here.
+    fn look_at_others(&self, state: &mut State, now: Instant) {
+        if let Some(points) = self.budget_with(0, 1.0).counter(PointsWindow::Day) {
+            state.others.note(points, std::mem::take(&mut state.n_spent), now);
+        }
     }
 
     /// Notes what a reading has found, and when.

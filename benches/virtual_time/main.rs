@@ -20,7 +20,7 @@ const DAYS: u64 = 60;
 const CALLS_A_DAY: f64 = 2000.0;
 
 /// Of these the first day is left to learn, and the last to catch up.
-const COMPARED_DAYS: u64 = 7;
+const COMPARED_DAYS: u64 = 5;
 
 fn main() {
     let days = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
@@ -54,7 +54,7 @@ async fn freshness(days: u64) -> usize {
     for play in Play::all() {
         let rehearsal = play.run(days).await;
         lost += plays::lost(&rehearsal);
-        table.add(&play, &plays::news(&rehearsal, days), days);
+        table.add(&play, &plays::news(&rehearsal, &play, days), days);
     }
     println!("{table}");
     lost

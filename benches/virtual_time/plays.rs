@@ -87,9 +87,16 @@ impl Play {
         ]
     }
 
-    /// Points of a day that callfeed may spend.
+    /// Points of a day that callfeed may spend. What others take is not there for anybody.
     pub fn share_a_day(&self) -> f64 {
-        f64::from(self.points_a_day) * 0.8
+        let others = if let Happens::Others(an_hour) = self.happens { an_hour * 24 } else { 0 };
+        f64::from(self.points_a_day) * 0.8 - f64::from(others)
+    }
+
+    /// Whether the API was away when it should have shown this.
+    pub fn is_away(&self, since_start: Duration) -> bool {
+        let Happens::Outage(outage) = self.happens else { return false };
+        (DAY * 2..DAY * 2 + outage).contains(&since_start)
     }
 
     pub async fn run(&self, days: u64) -> Rehearsal {
@@ -145,17 +152,22 @@ pub fn lost(rehearsal: &Rehearsal) -> usize {
     timelines.iter().filter(|timeline| is_lost(timeline.shown_at, &timeline.id)).count()
 }
 
-/// New calls and changes of all days but the first and the last.
-pub fn news(rehearsal: &Rehearsal, days: u64) -> Vec<News> {
+/// New calls and changes of all days but the first and the last, and what the API could not show for being away.
+pub fn news(rehearsal: &Rehearsal, play: &Play, days: u64) -> Vec<News> {
     let end = rehearsal.now();
-    let measured = (end - DAY * u32::try_from(days).unwrap_or(u32::MAX) + DAY)..(end - DAY);
+    let start = end - DAY * u32::try_from(days).unwrap_or(u32::MAX);
+    let measured = (start + DAY)..(end - DAY);
+    let is_measured = |shown: Timestamp| {
+        let since_start = Duration::try_from(shown.duration_since(start)).unwrap_or_default();
+        measured.contains(&shown) && !play.is_away(since_start)
+    };
     let seconds = |at: Timestamp| at.as_millisecond() as f64 / 1000.0;
     let mut all = Vec::new();
     for timeline in rehearsal.simulator.timelines(ACCOUNT) {
         let Some(history) = rehearsal.events[ACCOUNT].get(&timeline.id) else { continue };
         let late = latency(&timeline, history, end);
         let mut add = |is_new_call, shown: Timestamp, waited: Option<Duration>| {
-            if measured.contains(&shown) {
+            if is_measured(shown) {
                 let shown_at = seconds(shown);
                 let committed_at = waited.map(|waited| shown_at + waited.as_secs_f64());
                 all.push(News { is_new_call, call_started_at: seconds(timeline.start), shown_at, committed_at });

@@ -18,7 +18,7 @@ pub struct Table(Vec<String>);
 impl Table {
     pub fn new() -> Self {
         let mut lines = vec![format!(
-            "{:<26}{:<9}{:>7}{:>17}{:>17}{:>7}{:>17}{:>17}{:>17}",
+            "{:<26}{:<9}{:>7}{:>17}{:>17}{:>7}{:>17}{:>17}{:>25}",
             "median / 99th percentile",
             "",
             "news",
@@ -55,7 +55,7 @@ impl Table {
             let of_kind = |reached: &Reached| if is_new_call { reached.new_calls } else { reached.changes };
             let [own, best, clairvoyant, fixed, cursor] = all.each_ref().map(of_kind);
             self.0.push(format!(
-                "{:<26}{kind:<9}{n:>7}{:>17}{:>17}{:>7.2}{:>17}{:>17}{:>17}",
+                "{:<26}{kind:<9}{n:>7}{:>17}{:>17}{:>7.2}{:>17}{:>17}{:>25}",
                 if is_new_call { play.name } else { "" },
                 figures(&own),
                 figures(&best),

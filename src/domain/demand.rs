@@ -20,7 +20,7 @@ const NEWS_PER_RIDE: f64 = 0.25;
 const MOST_RIDES: u32 = 4;
 
 /// A piece of an even rate is always kept for the quiet hours, when the points do not suffice for the promises.
-const STEADY_PART: f64 = 0.5;
+const STEADY_PART: f64 = 1.0 / 3.0;
 
 /// One account's ladder with what its readings cost and find.
 #[derive(Clone, Debug, Default)]

@@ -40,23 +40,66 @@ pub struct Points {
     pub resets_at: Instant,
 }
 
+/// How many points others spend with the same credential (a BI tool, a script), as the counter shows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Others {
+    per_second: f64,
+    last: Option<(Points, Instant)>,
+}
+
+impl Others {
+    /// What they did in the last hours they will go on doing.
+    const MEMORY: Duration = Duration::from_hours(3);
+
+    /// Notes how a counter stands, when callfeed itself has spent so many points since it was noted before.
+    pub fn note(&mut self, points: Points, own: u64, now: Instant) {
+        if let Some((before, at)) = self.last.replace((points, now))
+            && before.limit == points.limit
+            && before.resets_at > now
+            && now > at
+        {
+            // An answer may tell of a request that is counted a moment later: below zero evens that out.
+            let spent = before.remaining as f64 - points.remaining as f64 - own as f64;
+            let passed = now.since(at).as_secs_f64();
+            let weight = 1.0 - (-passed / Self::MEMORY.as_secs_f64()).exp();
+            self.per_second += weight * (spent / passed - self.per_second);
+        }
+    }
+
+    pub fn per_second(&self) -> f64 {
+        self.per_second.max(0.0)
+    }
+}
+
 /// The points of one credential, and the share of them that callfeed may use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
     share: f64,
     windows: Vec<(PointsWindow, Points)>,
+    /// Points per second that others are expected to spend.
+    others: f64,
 }
 
 impl Budget {
     /// A window that the API does not name is not limited.
     pub fn new(share: f64, windows: impl IntoIterator<Item = (PointsWindow, Points)>) -> Self {
-        Self { share, windows: windows.into_iter().collect() }
+        Self { share, windows: windows.into_iter().collect(), others: 0.0 }
+    }
+
+    /// The same when others are expected to spend so many points per second: what they will take is not planned with.
+    pub fn beside(self, others: &Others) -> Self {
+        Self { others: others.per_second(), ..self }
     }
 
     /// Until when no request may be sent; None when one may be sent now.
     pub fn wait(&self, now: Instant) -> Option<(Instant, PointsWindow)> {
         let used_up = self.running(now).filter(|(_, points)| self.left(points) == 0);
         used_up.map(|(window, points)| (points.resets_at, *window)).max()
+    }
+
+    /// A counter as the API last showed it.
+    pub fn counter(&self, window: PointsWindow) -> Option<Points> {
+        self.windows.iter().find(|(of, _)| *of == window).map(|(_, points)| *points)
     }
 
     /// Points per second that the limit by the minute allows for long; None without one.
@@ -68,7 +111,7 @@ impl Budget {
     /// The points left of the hour or the day, whichever has less for the time until it ends, and that time.
     pub fn scarcest(&self, now: Instant) -> Option<(u64, Duration)> {
         let long = self.running(now).filter(|(window, _)| *window != PointsWindow::Minute);
-        let left = long.map(|(_, points)| (self.left(points), points.resets_at.since(now)));
+        let left = long.map(|(_, points)| (self.to_plan_with(points, now), points.resets_at.since(now)));
         let per_second = |(points, lasts): &(u64, Duration)| *points as f64 / lasts.as_secs_f64();
         left.min_by(|a, b| per_second(a).total_cmp(&per_second(b)))
     }
@@ -85,13 +128,21 @@ impl Budget {
                 PointsWindow::Hour | PointsWindow::Day => 0.75,
             };
             let even = self.own(points) as f64 * kept * (lasts / window.length().as_secs_f64()).min(1.0);
-            self.left(points) as f64 >= (promised * lasts).min(even) + 1.0
+            self.to_plan_with(points, now) as f64 >= (promised * lasts).min(even) + 1.0
         })
     }
 
     /// The counters that have not started anew since they were seen.
     fn running(&self, now: Instant) -> impl Iterator<Item = &(PointsWindow, Points)> {
         self.windows.iter().filter(move |(_, points)| points.resets_at > now)
+    }
+
+    /// What is left when others have taken theirs. They may stop, so some of it is always planned with.
+    fn to_plan_with(&self, points: &Points, now: Instant) -> u64 {
+        const AT_LEAST: f64 = 0.1;
+        let left = self.left(points) as f64;
+        let for_others = self.others * points.resets_at.since(now).as_secs_f64();
+        (left - for_others).max(left * AT_LEAST).round() as u64
     }
 
     /// What is left of callfeed's share: the rest of the limit stays for others. Any share allows one point.
@@ -120,6 +171,7 @@ mod tests {
     use super::*;
 
     const NOW: Instant = Instant::from_unix_seconds(1_000_000);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn points(limit: u64, remaining: u64, resets_in: i64) -> Points {
         Points { limit, remaining, resets_at: Instant::from_unix_seconds(NOW.unix_seconds() + resets_in) }
@@ -170,6 +222,37 @@ mod tests {
         assert_eq!(scarcest(&[minute]), None);
         assert_eq!(Budget::new(0.5, [minute]).sustained(), Some(0.5));
         assert_eq!(Budget::new(0.5, [day]).sustained(), None);
+    }
+
+    #[test]
+    fn what_others_go_on_spending_is_not_planned_with() {
+        let day = |remaining: u64| Points { limit: 3000, remaining, resets_at: NOW + 10 * HOUR };
+        let mut others = Others::default();
+        // Callfeed spends 20 points an hour, others 50.
+        for hour in 0..12 {
+            let now = NOW - (12 - hour) * HOUR;
+            others.note(day(3000 - 70 * u64::from(hour)), if hour == 0 { 0 } else { 20 }, now);
+        }
+        let an_hour = others.per_second() * 3600.0;
+        assert!((45.0..=50.0).contains(&an_hour), "{an_hour}");
+        let budget = Budget::new(1.0, [(PointsWindow::Day, day(1500))]);
+        assert_eq!(budget.scarcest(NOW), Some((1500, 10 * HOUR)));
+        let (left, _) = budget.clone().beside(&others).scarcest(NOW).unwrap();
+        assert!((1000..=1050).contains(&left), "{left}");
+        assert_eq!(budget.clone().beside(&others).wait(NOW), None);
+
+        // They may take all and stop: then a little is still planned with.
+        let little = Budget::new(1.0, [(PointsWindow::Day, day(100))]).beside(&others);
+        assert_eq!(little.scarcest(NOW), Some((10, 10 * HOUR)));
+    }
+
+    #[test]
+    fn a_new_counter_says_nothing_of_others() {
+        let mut others = Others::default();
+        others.note(points(3000, 100, 10), 0, NOW);
+        others.note(points(3000, 2999, 86_400), 1, NOW + Duration::from_secs(20));
+        others.note(points(6000, 5000, 86_380), 1, NOW + Duration::from_secs(40));
+        assert_eq!(others.per_second(), 0.0);
     }
 
     #[test]
