@@ -10,6 +10,7 @@ mod bad_input;
 mod brokers;
 mod changes;
 pub mod columns;
+mod compaction;
 mod dead_letters;
 mod embargo;
 mod faults;
