@@ -29,11 +29,12 @@ unit: ## only the tests that need no server (ARGS: a filter)
 	@scripts/prerequisites build
 	cargo test --locked --lib --bins $(ARGS)
 
-bench: ## the benchmarks: against a plain producer (ARGS), and weeks in virtual time; print their figures
+bench: ## the benchmarks: against a plain producer (ARGS), quiet accounts, and weeks in virtual time; print their figures
 	@scripts/prerequisites build servers
 	@scripts/servers fetch >/dev/null
 	cargo bench --locked --no-run
 	scripts/servers run cargo bench --locked --bench backfill $(ARGS)
+	scripts/servers run cargo bench --locked --bench quiet
 	cargo bench --locked --bench virtual_time
 
 build: ## the release binary, target/release/callfeed

@@ -7,6 +7,9 @@
 mod figures;
 mod reference;
 
+#[path = "../common/usage.rs"]
+mod usage;
+
 // The harness of the integration tests: processes of the built binary, and what is in Kafka.
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
@@ -16,8 +19,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use figures::{Figures, Usage, Watch, table};
+use figures::{Figures, table};
 use support::{Callfeed, Servers, Setup, eventually, unique_name};
+use usage::{Usage, Watch};
 
 const N_CALLS: usize = 200_000;
 const PATIENCE: Duration = Duration::from_secs(600);

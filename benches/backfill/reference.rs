@@ -7,8 +7,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use super::figures::{Figures, Usage};
+use super::figures::Figures;
 use super::support::{Record, Servers, unique_name};
+use super::usage::Usage;
 
 pub const PARTITIONS: i32 = 6;
 
@@ -46,7 +47,7 @@ pub fn send(records: &[Record]) -> Figures {
     }
     let took = started.elapsed();
     let cpu_seconds = Usage::of("self").cpu_seconds - before.cpu_seconds;
-    Figures { n_events: records.len(), took, usage: Usage { cpu_seconds, peak_kib: None } }
+    Figures { n_events: records.len(), took, usage: Usage { cpu_seconds, ..Usage::default() } }
 }
 
 fn enqueue(producer: &BaseProducer, topic: &str, record: &Record) {

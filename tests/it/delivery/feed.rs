@@ -176,10 +176,16 @@ impl Feed {
     /// Waits until all rows of an account were read again, from first to last, after this call. A call that ends or
     /// changes meanwhile may do so too late for its page: then they are to be read once more.
     pub fn wait_for_rereading(&self, account: &str) {
+        self.wait_for_rereading_of(&[account]);
+    }
+
+    /// The same for several accounts, side by side.
+    pub fn wait_for_rereading_of(&self, accounts: &[&str]) {
+        let shown = || -> Vec<Vec<Value>> { accounts.iter().map(|account| self.shown(account)).collect() };
         loop {
-            let before = self.shown(account);
-            self.wait_for_one_rereading(account);
-            if self.shown(account) == before {
+            let before = shown();
+            self.wait_for_one_rereading_of(accounts);
+            if shown() == before {
                 return;
             }
         }
@@ -191,20 +197,21 @@ impl Feed {
         visible.map(|call| json!(call.row)).collect()
     }
 
-    fn wait_for_one_rereading(&self, account: &str) {
-        // Each such reading begins with the oldest `date_from` that was ever asked for. The next but one
-        // begins when the next, which began after this call, is complete.
-        let begun = || {
-            let requests = self.simulator.requests().into_iter();
-            let starts: Vec<String> = requests
-                .filter(|one| one.account.as_deref() == Some(account))
-                .filter_map(|one| one.date_from)
-                .collect();
-            let oldest = starts.iter().min().cloned();
-            starts.into_iter().filter(|start| Some(start) == oldest.as_ref()).count()
-        };
-        let before = begun();
-        eventually("the rows to be read again", PATIENCE, || (begun() >= before + 2).then_some(()));
+    fn wait_for_one_rereading_of(&self, accounts: &[&str]) {
+        // The next but one reading begins when the next, which began after this call, is complete.
+        let before: Vec<usize> = accounts.iter().map(|account| self.readings_begun(account)).collect();
+        let is_read = |(account, before): (&&str, &usize)| self.readings_begun(account) >= before + 2;
+        eventually("the rows to be read again", PATIENCE, || accounts.iter().zip(&before).all(is_read).then_some(()));
+    }
+
+    /// How often all rows of an account were begun to be read: each such reading begins with the oldest `date_from` that
+    /// was ever asked for.
+    fn readings_begun(&self, account: &str) -> usize {
+        let requests = self.simulator.requests().into_iter();
+        let starts: Vec<String> =
+            requests.filter(|one| one.account.as_deref() == Some(account)).filter_map(|one| one.date_from).collect();
+        let oldest = starts.iter().min().cloned();
+        starts.into_iter().filter(|start| Some(start) == oldest.as_ref()).count()
     }
 
     /// A file beside the config, with its path for the config.
