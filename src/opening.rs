@@ -24,7 +24,7 @@ use crate::edge::kafka::RestoreError;
 use crate::edge::kafka::topics::TopicProblem;
 use crate::poller::{Poller, Refresh};
 use crate::progress::Progress;
-use crate::purse::Purse;
+use crate::purse::{Errand, Purse};
 use crate::state::StateError;
 use crate::status::{State, Why};
 use crate::stream::calls::{self, Counted, EventSource};
@@ -219,7 +219,7 @@ impl Subject {
         let told = |until, window| {
             context.board.set(&self.id, State::Limited, Why::points_used_up(window, until));
         };
-        let spending = self.purse.point(self.account.poll.points_share, told).await;
+        let spending = self.purse.point(self.account.poll.points_share, Errand::Live, told).await;
         let answer = request.await?;
         spending.answered();
         Ok(answer)

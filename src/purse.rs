@@ -38,6 +38,8 @@ pub struct Purse {
     turn: tokio::sync::Mutex<()>,
     /// Told when a request is no longer on its way.
     returned: Notify,
+    /// Told when limits are looked at anew.
+    forgotten: Notify,
     state: Mutex<State>,
 }
 
@@ -52,6 +54,29 @@ struct State {
     /// Points that were spent since the counters were last looked at for what others spend.
     n_spent: u64,
     shared_out_at: Option<Instant>,
+}
+
+/// What a point is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// A live reading, or what has to be asked before any.
+    Live,
+    /// Any other reading: it leaves the minute the points of the live readings that are due in it.
+    Other,
+}
+
+impl State {
+    fn kept_from(&self, errand: Errand) -> u64 {
+        /// From any second on, the live readings of so long are paid for.
+        const MINUTE: Duration = Duration::from_mins(1);
+        match errand {
+            Errand::Live => 0,
+            Errand::Other => {
+                let a_second: f64 = self.members.values().map(|member| member.demand.live_rate(&member.pace)).sum();
+                (a_second * MINUTE.as_secs_f64()).ceil() as u64
+            }
+        }
+    }
 }
 
 struct Member {
@@ -84,7 +109,14 @@ impl Drop for Spending<'_> {
 
 impl Purse {
     pub fn new(client: Client, clock: Clock) -> Self {
-        Self { client, clock, turn: tokio::sync::Mutex::default(), returned: Notify::new(), state: Mutex::default() }
+        Self {
+            client,
+            clock,
+            turn: tokio::sync::Mutex::default(),
+            returned: Notify::new(),
+            forgotten: Notify::new(),
+            state: Mutex::default(),
+        }
     }
 
     /// The client whose points these are.
@@ -167,11 +199,11 @@ impl Purse {
 
     /// A point, as soon as there is one, in the order of asking. `told` hears until when there is none, and by which
     /// counter.
-    pub async fn point(&self, share: f64, mut told: impl FnMut(Instant, PointsWindow)) -> Spending<'_> {
+    pub async fn point(&self, share: f64, errand: Errand, mut told: impl FnMut(Instant, PointsWindow)) -> Spending<'_> {
         loop {
             let turn = self.turn.lock().await;
             let (until, window) = loop {
-                match self.spend(share) {
+                match self.spend(share, errand) {
                     Ok(spending) => return spending,
                     Err((until, window)) if until.since(self.clock.now()) > LONGEST_TURN => break (until, window),
                     Err((until, window)) => {
@@ -181,6 +213,7 @@ impl Purse {
                         tokio::select! {
                             () = self.sleep_until(until) => {}
                             () = self.returned.notified() => {}
+                            () = self.forgotten.notified() => {}
                         }
                     }
                 }
@@ -188,22 +221,42 @@ impl Purse {
             // Who may use more of the points than this one need not wait behind it for hours.
             drop(turn);
             told(until, window);
-            self.sleep_until(until).await;
+            tokio::select! {
+                () = self.sleep_until(until) => {}
+                () = self.forgotten.notified() => {}
+            }
         }
     }
 
+    /// Until when there is no point for an errand.
+    pub fn wait(&self, share: f64, errand: Errand) -> Option<(Instant, PointsWindow)> {
+        let state = self.state();
+        let now = self.clock.now();
+        self.budget_with(state.n_on_the_way, share).wait_keeping(state.kept_from(errand), now)
+    }
+
+    /// Forgets what is known of limits, so that the next request finds out: somebody may have raised them.
+    pub fn look_again(&self) {
+        self.client.forget_limits();
+        self.state().was_answered = false;
+        self.forgotten.notify_waiters();
+    }
+
     /// Takes a point, or tells until when there is none and by which counter.
-    fn spend(&self, share: f64) -> Result<Spending<'_>, (Instant, PointsWindow)> {
+    fn spend(&self, share: f64, errand: Errand) -> Result<Spending<'_>, (Instant, PointsWindow)> {
         let mut state = self.state();
         let now = self.clock.now();
-        match self.budget_with(state.n_on_the_way, share).wait(now) {
+        let kept = state.kept_from(errand);
+        match self.budget_with(state.n_on_the_way, share).wait_keeping(kept, now) {
             // The first request finds out how many may follow it.
             None if state.n_on_the_way > 0 && !state.was_answered => Err((now + IN_A_MOMENT, PointsWindow::Minute)),
             None => {
                 state.n_on_the_way += 1;
                 Ok(Spending { purse: self })
             }
-            Some((_, window)) if self.budget_with(0, share).wait(now).is_none() => Err((now + IN_A_MOMENT, window)),
+            Some((_, window)) if self.budget_with(0, share).wait_keeping(kept, now).is_none() => {
+                Err((now + IN_A_MOMENT, window))
+            }
             Some(used_up) => Err(used_up),
         }
     }
@@ -223,10 +276,11 @@ impl Purse {
     }
 }
 
-/// Rounded up: a request in the second before the reset would be refused, and the reset waited for once more.
+/// Rounded up, and a second more, for the API may have rounded down: a request in the second before the reset would be
+/// refused, and the reset waited for once more.
 fn whole_second_after(now_millis: i64, wait: Duration) -> Instant {
     let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-    Instant::from_unix_seconds(now_millis.saturating_add(wait).saturating_add(999).div_euclid(1000))
+    Instant::from_unix_seconds(now_millis.saturating_add(wait).saturating_add(1999).div_euclid(1000))
 }
 
 #[cfg(test)]
@@ -237,9 +291,9 @@ mod tests {
     fn a_reset_within_a_second_is_waited_for_until_its_end() {
         let after =
             |now_millis, wait_millis| whole_second_after(now_millis, Duration::from_millis(wait_millis)).unix_seconds();
-        assert_eq!(after(10_000, 3_000), 13);
-        assert_eq!(after(10_900, 3_000), 14);
-        assert_eq!(after(10_900, 3_100), 14);
-        assert_eq!(after(10_000, 2_001), 13);
+        assert_eq!(after(10_000, 3_000), 14);
+        assert_eq!(after(10_900, 3_000), 15);
+        assert_eq!(after(10_900, 3_100), 15);
+        assert_eq!(after(10_000, 2_001), 14);
     }
 }

@@ -19,6 +19,9 @@ const NEWS_PER_RIDE: f64 = 0.25;
 /// And no more often than this many times its promise, for the sake of who serves the rows.
 const MOST_RIDES: u32 = 4;
 
+/// Of each minute, while there is something to be read for the first time.
+const PART_BESIDE_BACKFILL: f64 = 0.75;
+
 /// A piece of an even rate is always kept for the quiet hours, when the points do not suffice for the promises.
 const STEADY_PART: f64 = 1.0 / 3.0;
 
@@ -27,6 +30,8 @@ const STEADY_PART: f64 = 1.0 / 3.0;
 pub struct Demand {
     steps: Vec<Step>,
     adaptive: bool,
+    /// Whether something was never read: that gets a part of each minute as well.
+    is_backfilling: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +58,23 @@ impl Demand {
             let rides = steps.last().is_some_and(|below| pages <= below.pages && tier.every >= below.tier.every);
             steps.push(Step { tier: *tier, pages, news: experience.news(tier), rides });
         }
-        Self { steps, adaptive: ladder.adaptive }
+        Self { steps, adaptive: ladder.adaptive, is_backfilling: false }
+    }
+
+    /// The same of an account that has still something to read for the first time.
+    pub fn with_backfill(self, is_backfilling: bool) -> Self {
+        Self { is_backfilling, ..self }
     }
 
     /// Points of one reading of each tier, and whether it takes the place of a smaller one's.
     pub fn readings(&self) -> impl Iterator<Item = (Tier, u32, bool)> {
         self.steps.iter().map(|step| (step.tier, step.pages, step.rides))
+    }
+
+    /// Points per second that live readings take at a pace.
+    pub fn live_rate(&self, pace: &Pace) -> f64 {
+        let live = self.steps.first().map(|live| (live, pace.interval(&live.tier)));
+        live.map_or(0.0, |(live, interval)| f64::from(live.pages) / interval.as_secs_f64().max(1.0))
     }
 
     fn claims(&self) -> impl Iterator<Item = Claim> {
@@ -125,7 +141,9 @@ pub fn share_out(demands: &[&Demand], budget: &Budget, rhythm: &Rhythm, now: Ins
     let claims: Vec<Claim> = demands.iter().flat_map(|demand| demand.claims()).collect();
     let promised = claims.iter().map(Claim::promised).sum();
     let adaptive = demands.iter().any(|demand| demand.adaptive);
-    let rate = rate(budget, promised, adaptive.then_some(rhythm), now);
+    let for_ladders = if demands.iter().any(|demand| demand.is_backfilling) { PART_BESIDE_BACKFILL } else { 1.0 };
+    let in_a_minute = budget.sustained().map(|sustained| sustained * for_ladders);
+    let rate = rate(budget, in_a_minute, promised, adaptive.then_some(rhythm), now);
     let mut intervals = allotment::intervals(&claims, rate).into_iter();
     demands.iter().map(|demand| demand.pace(&mut intervals, promised)).collect()
 }
@@ -134,8 +152,13 @@ pub fn share_out(demands: &[&Demand], budget: &Budget, rhythm: &Rhythm, now: Ins
 ///
 /// Promises are paid for evenly, for they hold at any hour. What they leave, and half of what there is when they
 /// cannot be kept anyway, goes to the hours in which news come.
-fn rate(budget: &Budget, promised: f64, rhythm: Option<&Rhythm>, now: Instant) -> Option<f64> {
-    let in_a_minute = budget.sustained();
+fn rate(
+    budget: &Budget,
+    in_a_minute: Option<f64>,
+    promised: f64,
+    rhythm: Option<&Rhythm>,
+    now: Instant,
+) -> Option<f64> {
     let Some((points, lasts)) = budget.scarcest(now) else {
         // Of a limit by the minute alone nothing can be left over, so nothing is spent beyond the promises.
         return in_a_minute.map(|sustained| sustained.min(promised.max(f64::MIN_POSITIVE)));

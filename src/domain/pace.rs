@@ -40,6 +40,9 @@ pub struct Points {
     pub resets_at: Instant,
 }
 
+/// How often a limit that is used up is looked at, as long as there is a point for it.
+const LOOK_EVERY: Duration = Duration::from_hours(1);
+
 /// How many points others spend with the same credential (a BI tool, a script), as the counter shows it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Others {
@@ -93,8 +96,33 @@ impl Budget {
 
     /// Until when no request may be sent; None when one may be sent now.
     pub fn wait(&self, now: Instant) -> Option<(Instant, PointsWindow)> {
-        let used_up = self.running(now).filter(|(_, points)| self.left(points) == 0);
-        used_up.map(|(window, points)| (points.resets_at, *window)).max()
+        self.wait_keeping(0, now)
+    }
+
+    /// The same for a request that has to leave so many points of the minute to others of callfeed's own.
+    ///
+    /// The last points of a day are spent one by one: a limit that is raised meanwhile shows in an answer only.
+    pub fn wait_keeping(&self, kept: u64, now: Instant) -> Option<(Instant, PointsWindow)> {
+        let waits = self.running(now).filter_map(|(window, points)| {
+            let left = self.left(points);
+            let (is_used_up, until) = match self.look_every(*window, points) {
+                None if *window == PointsWindow::Minute => (left <= kept.min(self.own(points) / 2), points.resets_at),
+                None => (left == 0, points.resets_at),
+                Some(every) => {
+                    let n_looks = points.resets_at.since(now).as_secs().saturating_sub(1) / every.as_secs();
+                    (left <= n_looks, points.resets_at - every * u32::try_from(left).unwrap_or(u32::MAX))
+                }
+            };
+            is_used_up.then_some((until, *window))
+        });
+        waits.max()
+    }
+
+    /// How often a counter that is all but used up is looked at: every hour, with a hundredth of the points at the most.
+    fn look_every(&self, window: PointsWindow, points: &Points) -> Option<Duration> {
+        let n_looks = (window.length().as_secs() / LOOK_EVERY.as_secs()).min(self.own(points) / 100);
+        let n_looks = u32::try_from(n_looks).ok().filter(|n_looks| *n_looks > 0)?;
+        Some(window.length() / n_looks)
     }
 
     /// A counter as the API last showed it.
@@ -128,7 +156,7 @@ impl Budget {
                 PointsWindow::Hour | PointsWindow::Day => 0.75,
             };
             let even = self.own(points) as f64 * kept * (lasts / window.length().as_secs_f64()).min(1.0);
-            self.to_plan_with(points, now) as f64 >= (promised * lasts).min(even) + 1.0
+            self.to_plan_with(points, now) as f64 > (promised * lasts).min(even)
         })
     }
 
@@ -204,6 +232,30 @@ mod tests {
     }
 
     #[test]
+    fn the_last_points_of_a_day_are_spent_one_by_one() {
+        let until = |remaining: u64| {
+            let day = points(2400, remaining, 10 * 3600);
+            Budget::new(1.0, [(PointsWindow::Day, day)]).wait(NOW).map(|(until, _)| until.since(NOW))
+        };
+        assert_eq!(until(11), None);
+        assert_eq!(until(9), Some(HOUR));
+        assert_eq!(until(3), Some(7 * HOUR));
+        assert_eq!(until(0), Some(10 * HOUR));
+        let a_third = Budget::new(1.0, [(PointsWindow::Day, points(800, 2, 10 * 3600))]);
+        assert_eq!(a_third.wait(NOW), Some((NOW + 4 * HOUR, PointsWindow::Day)), "eight looks a day, one every 3 h");
+        let small = Budget::new(1.0, [(PointsWindow::Day, points(50, 1, 10 * 3600))]);
+        assert_eq!(small.wait(NOW), None, "few points are not kept");
+    }
+
+    #[test]
+    fn some_points_of_a_minute_can_be_kept() {
+        let minute = |remaining| Budget::new(1.0, [(PointsWindow::Minute, points(48, remaining, 30))]);
+        assert_eq!(minute(3).wait_keeping(2, NOW), None);
+        assert!(minute(2).wait_keeping(2, NOW).is_some() && minute(2).wait(NOW).is_none());
+        assert_eq!(minute(25).wait_keeping(1000, NOW), None, "half of them are for anything");
+    }
+
+    #[test]
     fn a_counter_whose_reset_has_passed_says_nothing() {
         let stale = Budget::new(0.8, [(PointsWindow::Day, points(3000, 0, 0))]);
         assert_eq!(stale.wait(NOW), None);
@@ -263,6 +315,8 @@ mod tests {
                 .has_spare(promised_a_day / whole_day as f64, NOW)
         };
         assert!(spare(2400, 2900.0) && spare(1801, 2900.0) && !spare(1800, 2900.0));
+        let one = Budget::new(1.0, [(PointsWindow::Minute, points(1, 1, 60))]);
+        assert!(one.has_spare(1.0 / 30.0, NOW), "a single point is not kept for ever");
         assert!(spare(301, 300.0) && !spare(300, 300.0), "cheap promises leave more");
         assert!(Budget::new(1.0, []).has_spare(1.0, NOW), "what is not limited is not saved");
     }

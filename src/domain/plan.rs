@@ -186,6 +186,11 @@ pub fn live_in_between(situation: &Situation<'_>, under_way: &Reading) -> Option
     tier_reading(situation, live)
 }
 
+/// When the live tier is to be read next.
+pub fn live_due(situation: &Situation<'_>) -> Instant {
+    situation.ladder.tiers.first().map_or(situation.now, |live| due_at(situation, live))
+}
+
 /// Whether anything was never read, apart from what the live tier is there for.
 pub fn is_backfilling(situation: &Situation<'_>) -> bool {
     backfill(situation).is_some()

@@ -11,7 +11,7 @@ use crate::domain::paging::PageRequest;
 use crate::domain::plan::Why;
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class, Page, ReportQuery};
-use crate::purse::Spending;
+use crate::purse::{Errand, Spending};
 use crate::stream::calls::{self, Call};
 
 /// Tries of one page before its reading is given up and planned anew.
@@ -33,11 +33,11 @@ pub(super) struct Fetched {
 }
 impl Poller {
     /// One page, tried again while that can help. Waits for points and for room in memory.
-    pub(super) async fn fetch(&self, request: &PageRequest) -> Result<Fetched, ReadError> {
+    pub(super) async fn fetch(&self, request: &PageRequest, errand: Errand) -> Result<Fetched, ReadError> {
         let (mut failures, mut refusals) = (0, 0);
         loop {
             // Others must not wait for room behind somebody who has none of the points.
-            let spending = self.point().await?;
+            let spending = self.point(errand).await?;
             let room = self.room().await?;
             let error = match self.ask(request).await? {
                 Ok(page) => {
@@ -76,10 +76,10 @@ impl Poller {
     }
 
     /// Takes a point, in the order of asking where several accounts share a credential.
-    async fn point(&self) -> Result<Spending<'_>, ReadError> {
+    async fn point(&self, errand: Errand) -> Result<Spending<'_>, ReadError> {
         let told = |until, window| self.show_wait(until, Why::Points(window));
         tokio::select! {
-            spending = self.purse.point(self.points_share, told) => Ok(spending),
+            spending = self.purse.point(self.points_share, errand, told) => Ok(spending),
             () = self.context.stop.cancelled() => Err(ReadError::Stopped),
         }
     }

@@ -25,14 +25,14 @@ use crate::domain::embargo::Embargo;
 use crate::domain::experience::{Experience, Outcome};
 use crate::domain::ledger::Bucket;
 use crate::domain::pace::Budget;
-use crate::domain::paging::{Advance, PageFacts, Paging, PagingError};
-use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Why};
+use crate::domain::paging::{Advance, PageFacts, PageRequest, Paging, PagingError};
+use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Tier, Why};
 use crate::domain::read_as;
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
 use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
 use crate::progress::{OutOfOrder, Progress, Step};
-use crate::purse::Purse;
+use crate::purse::{Errand, Purse};
 
 use fetch::Fetched;
 pub use fetch::{UNKNOWN_RESET, calls_query};
@@ -142,7 +142,8 @@ impl Poller {
 
     /// How often the tiers are to be read from now on, with the points that there are and all who want some.
     fn plan_pace(&mut self) {
-        let demand = Demand::of(&self.ladder, &self.experience, self.page_size);
+        let is_backfilling = plan::is_backfilling(&self.situation(self.context.clock.planning_now(), &self.budget()));
+        let demand = Demand::of(&self.ladder, &self.experience, self.page_size).with_backfill(is_backfilling);
         self.pace = self.purse.pace(self.account(), demand, self.points_share);
         self.show_plan();
     }
@@ -202,7 +203,8 @@ impl Poller {
         let local = self.asked(window, reading);
         let mut paging = Paging::new(local, local.repeated(self.zone()), self.page_size);
         let mut roll_call = self.roll_call(window);
-        let mut fetched = self.fetch(&paging.request()).await?;
+        let errand = self.errand(reading);
+        let mut fetched = self.fetch_in_turn(&paging.request(), errand, reading).await?;
         loop {
             let Fetched { page, room } = fetched;
             let page_reading = self.page_reading(window, reading);
@@ -229,9 +231,10 @@ impl Poller {
             };
             let fetching = async {
                 // A page that waited for the live reading would take room in memory from it.
-                match (advance, live) {
-                    (Advance::Done, _) | (_, Some(_)) => None,
-                    (Advance::More { .. }, None) => Some(self.fetch(&paging.request()).await),
+                let is_free = live.is_none() && self.purse.wait(self.points_share, errand).is_none();
+                match advance {
+                    Advance::More { .. } if is_free => Some(self.fetch(&paging.request(), errand).await),
+                    Advance::More { .. } | Advance::Done => None,
                 }
             };
             let (acknowledged, next) = tokio::join!(publishing, fetching);
@@ -244,14 +247,43 @@ impl Poller {
             if advance == Advance::Done {
                 return Ok(());
             }
-            if let Some(live) = live {
-                self.read_in_between(live).await?;
-            }
             fetched = match next {
                 Some(next) => next?,
-                None => self.fetch(&paging.request()).await?,
+                None => self.fetch_in_turn(&paging.request(), errand, reading).await?,
             };
         }
+    }
+
+    /// A page when there is a point for it. Live readings go first, also while a longer one waits for points.
+    async fn fetch_in_turn(
+        &mut self,
+        request: &PageRequest,
+        errand: Errand,
+        reading: &Reading,
+    ) -> Result<Fetched, ReadError> {
+        if errand == Errand::Other {
+            self.give_way_to_live(reading).await?;
+        }
+        self.fetch(request, errand).await
+    }
+
+    /// Until there is a point for a reading that is not live.
+    async fn give_way_to_live(&mut self, reading: &Reading) -> Result<(), ReadError> {
+        loop {
+            if let Some(live) = self.live_in_between(reading) {
+                self.read_in_between(live).await?;
+            }
+            let Some((until, window)) = self.purse.wait(self.points_share, Errand::Other) else { return Ok(()) };
+            self.show_wait(until, Why::Points(window));
+            let now = self.context.clock.now();
+            let live_due = plan::live_due(&self.situation(now, &self.budget()));
+            self.sleep_until(until.min(live_due.max(now + Duration::from_secs(1)))).await?;
+        }
+    }
+
+    fn errand(&self, reading: &Reading) -> Errand {
+        let is_live = |live: &Tier| reading.purpose == Purpose::Tier { age: live.age };
+        if self.ladder.tiers.first().is_some_and(is_live) { Errand::Live } else { Errand::Other }
     }
 
     /// Live readings take no more than half of the time of the longer one, or that would never end where the API is

@@ -54,6 +54,7 @@ impl Poller {
         tokio::select! {
             outcome = self.sleep_until(until.min(self.refresh.due)) => outcome,
             () = recalled.heard() => {
+                self.purse.look_again();
                 self.refresh.due = self.context.clock.now();
                 self.refresh.recalled = recalled;
                 Ok(())

@@ -78,6 +78,10 @@ impl Channel {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn forget_limits(&self) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     pub(super) async fn exchange(&self, call: &Call<'_, impl Serialize>, proof: Proof<'_>) -> Result<Answer, ApiError> {
         let id = format!("{}-{}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed));
         let started = Instant::now();

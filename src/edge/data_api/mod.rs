@@ -80,6 +80,11 @@ impl Client {
         self.channel.limits()
     }
 
+    /// Knows of no limits until the next answer that tells.
+    pub fn forget_limits(&self) {
+        self.channel.forget_limits();
+    }
+
     /// Asks with the token at hand, and once more with another when the API no longer accepts it.
     async fn ask(&self, call: &Call<'_, impl Serialize>) -> Result<Answer, ApiError> {
         let token = self.session.token().await?;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use callfeed::simulator::{AccountScenario, CustomerScenario, Limits, LimitsShape, UserScenario};
+use callfeed::rehearsal::Rehearsal;
+use callfeed::simulator::{AccountScenario, CallsScenario, CustomerScenario, Limits, LimitsShape, UserScenario};
 use serde_json::json;
 
 use super::stage::{ACCOUNT, DAY, HOUR, Stage, account, calls};
@@ -42,6 +43,49 @@ fn limits_that_are_lowered_and_raised_are_followed() {
             rehearsal.run_for(4 * HOUR).await.unwrap();
             rehearsal.simulator.set_limits(ACCOUNT, &Limits::per(20, day)).unwrap();
         }
+        rehearsal
+    });
+}
+
+/// Of each minute the points of the live readings are kept, however much there is to be read besides.
+#[test]
+fn a_long_back_fill_does_not_delay_live_readings() {
+    let calls = CallsScenario { days: 7.0, count: Some(20_000), ..calls(12.0) };
+    let account = AccountScenario { limits: Limits::per(60, 30_000), calls, ..account() };
+    let poll = json!({"tiers": [{"age": "15m", "every": "30s"}, {"age": "1d", "every": "1h"}]});
+    let stage = Stage::of_account(account).configure(json!({"start_from": "7d", "poll": poll}));
+    stage.play(async |mut rehearsal| {
+        let mut stalest = 0;
+        for _ in 0..12 * 15 {
+            rehearsal.run_for(Duration::from_secs(5)).await.unwrap();
+            let context = rehearsal.context().unwrap();
+            let shown = context.board.snapshot(context.clock.now());
+            let streams = shown.iter().flat_map(|account| &account.streams);
+            stalest = streams.filter_map(|stream| stream.freshness_seconds).fold(stalest, u64::max);
+        }
+        assert!((30..=40).contains(&stalest), "the live tier was read {stalest} s ago");
+        rehearsal
+    });
+}
+
+/// The last points of a day are spent one by one, here every three hours, so that a limit which is raised meanwhile is seen.
+#[test]
+fn a_limit_that_is_raised_when_all_is_spent_is_noticed() {
+    // 200 of the 1000 are for others.
+    let limits = Limits { day_remaining: Some(210), ..Limits::per(60, 1000) };
+    let account = AccountScenario { limits, calls: calls(6.0), ..account() };
+    Stage::of_account(account).rest_for(DAY).play(async |mut rehearsal| {
+        let used = |rehearsal: &Rehearsal| -> u32 {
+            rehearsal.simulator.points_used(ACCOUNT).unwrap().by_day.into_iter().sum()
+        };
+        rehearsal.run_for(HOUR).await.unwrap();
+        let before = used(&rehearsal);
+        rehearsal.run_for(6 * HOUR).await.unwrap();
+        let scarce = used(&rehearsal) - before;
+        assert!((1..=6).contains(&scarce), "{scarce} points");
+        rehearsal.simulator.set_limits(ACCOUNT, &Limits::per(60, 3000)).unwrap();
+        rehearsal.run_for(5 * HOUR).await.unwrap();
+        assert!(used(&rehearsal) > before + scarce + 10, "reading goes on: {} points", used(&rehearsal) - before);
         rehearsal
     });
 }
