@@ -205,7 +205,7 @@ impl Purse {
             let (until, window) = loop {
                 match self.spend(share, errand) {
                     Ok(spending) => return spending,
-                    Err((until, window)) if until.since(self.clock.now()) > LONGEST_TURN => break (until, window),
+                    Err((until, window)) if errand == Errand::Other || self.is_long(until) => break (until, window),
                     Err((until, window)) => {
                         if until.since(self.clock.now()) > IN_A_MOMENT {
                             told(until, window);
@@ -218,7 +218,7 @@ impl Purse {
                     }
                 }
             };
-            // Who may use more of the points than this one need not wait behind it for hours.
+            // Whoever may use more of the points than this one need not wait behind it.
             drop(turn);
             told(until, window);
             tokio::select! {
@@ -259,6 +259,10 @@ impl Purse {
             }
             Some(used_up) => Err(used_up),
         }
+    }
+
+    fn is_long(&self, until: Instant) -> bool {
+        until.since(self.clock.now()) > LONGEST_TURN
     }
 
     async fn sleep_until(&self, until: Instant) {
