@@ -120,7 +120,11 @@ fn without_asking(subject: &Subject, given: f64, error: &OutlookError) -> Facts 
         Customers::Ids(ids) => Some(ids.len()),
     };
     Facts {
-        limits: Limits::Assumed { why: error.to_string() },
+        // A refusal tells of limits too.
+        limits: match Limits::of(&subject.client) {
+            told @ Limits::Told(_) => told,
+            Limits::NotTold | Limits::Assumed { .. } => Limits::Assumed { why: error.to_string() },
+        },
         calls_a_day: given / n_customers.unwrap_or(1) as f64,
         calls_from: CallsFrom::Given,
         n_customers,

@@ -275,9 +275,12 @@ impl Poller {
             }
             let Some((until, window)) = self.purse.wait(self.points_share, Errand::Other) else { return Ok(()) };
             self.show_wait(until, Why::Points(window));
-            let now = self.context.clock.now();
-            let live_due = plan::live_due(&self.situation(now, &self.budget()));
-            self.sleep_until(until.min(live_due.max(now + Duration::from_secs(1)))).await?;
+            let (now, budget) = (self.context.clock.now(), self.budget());
+            let next_live = match budget.wait(now) {
+                Some((until, _)) => until,
+                None => plan::live_due(&self.situation(now, &budget)).max(now + Duration::from_secs(1)),
+            };
+            self.sleep_until(until.min(next_live)).await?;
         }
     }
 
