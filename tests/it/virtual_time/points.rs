@@ -6,7 +6,7 @@ use callfeed::rehearsal::Rehearsal;
 use callfeed::simulator::{AccountScenario, CallsScenario, CustomerScenario, Limits, LimitsShape, UserScenario};
 use serde_json::json;
 
-use super::stage::{ACCOUNT, DAY, HOUR, Stage, account, calls};
+use super::stage::{ACCOUNT, DAY, HOUR, Stage, account, calls, on_a_standing_clock};
 
 #[test]
 fn the_points_of_the_samples_last_all_day() {
@@ -99,6 +99,39 @@ fn a_credential_that_others_use_too_is_shared() {
             rehearsal.simulator.spend_elsewhere(ACCOUNT, 2).unwrap();
         }
         rehearsal
+    });
+}
+
+/// The same calls under twenty names: what one credential may spend is spent once, and no name is starved.
+#[test]
+fn accounts_with_one_credential_share_its_points() {
+    let limits = Limits::per(40, 300_000);
+    let account = AccountScenario { limits, calls: calls(60.0), ..account() };
+    let scenario = Stage::of_account(account).scenario;
+    let poll = json!({"points_share": 0.5, "tiers": [{"age": "15m", "every": "10s"}, {"age": "1d", "every": "1m"}]});
+    let named = |number: u32| {
+        json!({
+            "name": format!("acme-{number}"), "service": "comagic", "credentials": {"api_key": "key"},
+            "start_from": "1d", "filters": {"channels": {"static": "all"}}, "poll": poll,
+        })
+    };
+    let config = json!({
+        "kafka": {"bootstrap_servers": "kafka.invalid:9092"},
+        "schema_registry": {"url": "http://registry.invalid"},
+        "accounts": (0..20).map(named).collect::<Vec<_>>(),
+    });
+    on_a_standing_clock(async move {
+        let mut rehearsal = Rehearsal::new(&config.to_string(), scenario).unwrap();
+        rehearsal.start().await.unwrap();
+        rehearsal.run_for(Duration::from_mins(30)).await.unwrap();
+        let most = rehearsal.simulator.points_used(ACCOUNT).unwrap().most_in_a_minute;
+        assert!((15..=20).contains(&most), "{most} points in a minute, 20 are callfeed's");
+        assert_eq!(rehearsal.events.len(), 20, "each name has its events");
+        let context = rehearsal.context().unwrap();
+        let shown = context.board.snapshot(context.clock.now());
+        let freshness: Vec<u64> =
+            shown.iter().flat_map(|account| &account.streams).filter_map(|stream| stream.freshness_seconds).collect();
+        assert!(freshness.len() == 20 && freshness.iter().all(|age| *age < 400), "{freshness:?}");
     });
 }
 
