@@ -4,7 +4,7 @@
 //! # The way of one call
 //!
 //! ```text
-//!  plan      domain::plan     what to read next, or how long to wait   <- coverage, clocks of the tiers, points, now
+//!  plan      domain::plan     what to read next, or how long to wait   <- coverage, clocks of the tiers, pace, points, now
 //!  fetch     edge::data_api   one page of a report, by seek paging (domain::paging)
 //!  filter    domain::filter   keep it, or why not
 //!  diff      domain::ledger   CREATED, UPDATED, WITHDRAWN, or nothing new
@@ -38,7 +38,10 @@
 //!
 //! The design named `poller` and `service` alone between the edges and the command line. What they share has files of
 //! its own here, as each has its own reason to change: what is stored and how it is spelt ([`state`]), reading it back
-//! ([`store`]), moving it ([`progress`]), and turning a page into records ([`batch`]).
+//! ([`store`]), moving it ([`progress`]), turning a page into records ([`batch`]), and the points that all accounts with one
+//! credential share ([`purse`]). The plan of the design is several files of [`domain`]: what to read next
+//! ([`domain::plan`]), how often each tier is read ([`domain::demand`], [`domain::allotment`]), and what earlier readings
+//! have taught ([`domain::experience`], [`domain::rhythm`]).
 
 pub mod cli;
 
