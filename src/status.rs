@@ -74,6 +74,8 @@ pub struct Why {
     pub remedy: Option<String>,
 }
 
+const MORE_POINTS: &str = "wait, raise the limit in the client area, or raise `poll.points_share`";
+
 impl Why {
     /// The status speaks for itself.
     pub const NOTHING: Why = Why { reason: None, remedy: None };
@@ -86,7 +88,13 @@ impl Why {
     pub fn points_used_up(window: PointsWindow, until: Instant) -> Self {
         let window = window.as_str();
         Self::because(format!("callfeed's share of the points of this {window} is used up until {until}"))
-            .with_remedy("wait, raise the limit in the client area, or raise `poll.points_share`")
+            .with_remedy(MORE_POINTS)
+    }
+
+    /// There are hardly any.
+    pub fn points_are_few(interval: impl fmt::Display) -> Self {
+        Self::because(format!("the points that are left allow a reading of the first tier every {interval}"))
+            .with_remedy(MORE_POINTS)
     }
 
     pub fn with_remedy(self, remedy: impl fmt::Display) -> Self {

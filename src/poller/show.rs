@@ -15,6 +15,10 @@ use crate::stream::calls;
 /// Failures of one request in a row after which they are told.
 const WORTH_TELLING: u32 = 3;
 
+/// A live tier that is read so many times later than promised is limited, if that is long.
+const CRAWL: u32 = 10;
+const NOTABLE_CRAWL: Duration = Duration::from_mins(10);
+
 /// Waits shorter than this are not worth a change of status.
 const NOTABLE_WAIT: Duration = Duration::from_secs(5);
 
@@ -54,9 +58,22 @@ impl Poller {
     }
 
     pub(super) fn show_wait(&self, until: Instant, why: Why) {
-        let Why::Points(window) = why else { return };
-        if until.since(self.context.clock.now()) >= NOTABLE_WAIT {
-            self.context.board.set(self.account(), State::Limited, StatusWhy::points_used_up(window, until));
+        match why {
+            Why::Points(window) if until.since(self.context.clock.now()) >= NOTABLE_WAIT => {
+                self.context.board.set(self.account(), State::Limited, StatusWhy::points_used_up(window, until));
+            }
+            Why::NothingDue => self.show_crawl(),
+            Why::Points(_) => {}
+        }
+    }
+
+    /// Points that suffice for hardly anything are told of like none.
+    fn show_crawl(&self) {
+        let Some(live) = self.ladder.tiers.first() else { return };
+        let interval = self.pace.interval(live);
+        if interval > live.every * CRAWL && interval > NOTABLE_CRAWL {
+            let interval = humantime::format_duration(Duration::from_secs(interval.as_secs()));
+            self.context.board.set(self.account(), State::Limited, StatusWhy::points_are_few(interval));
         }
     }
 
