@@ -151,12 +151,13 @@ impl Budget {
     pub fn has_spare(&self, promised: f64, now: Instant) -> bool {
         self.running(now).all(|(window, points)| {
             let lasts = points.resets_at.since(now).as_secs_f64();
-            let kept = match window {
-                PointsWindow::Minute => 0.5,
-                PointsWindow::Hour | PointsWindow::Day => 0.75,
+            // A single point a minute is not kept for ever.
+            let (kept, at_least) = match window {
+                PointsWindow::Minute => (0.5, 0.5),
+                PointsWindow::Hour | PointsWindow::Day => (0.75, 1.0),
             };
             let even = self.own(points) as f64 * kept * (lasts / window.length().as_secs_f64()).min(1.0);
-            self.to_plan_with(points, now) as f64 > (promised * lasts).min(even)
+            self.to_plan_with(points, now) as f64 >= (promised * lasts).min(even) + at_least
         })
     }
 
