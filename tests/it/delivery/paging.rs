@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::support::eventually;
 
+use super::faults::visible;
 use super::feed::{Feed, PATIENCE, account, going, history, standing_with};
 
 /// Crowds of 9 calls start in the same second: more than most of the pages hold.
@@ -93,8 +94,4 @@ fn calls_that_appear_while_pages_are_read_are_not_missed() {
     feed.simulator.advance(SignedDuration::from_mins(10));
     feed.wait_for_rereading("acme");
     feed.assert_equals_truth();
-}
-
-fn visible(feed: &Feed, account: &str) -> usize {
-    feed.simulator.truth(account).iter().filter(|call| call.visible).count()
 }
