@@ -109,12 +109,6 @@ pub struct Counts {
     pub dead_letters: BTreeMap<Stage, u64>,
 }
 
-impl Counts {
-    pub fn events(&self) -> u64 {
-        self.published.values().sum()
-    }
-}
-
 impl Composer {
     /// Works through one page.
     pub fn compose(&self, page: &Page, reading: &Reading, ledger: &Ledger) -> Batch {

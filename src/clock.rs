@@ -6,6 +6,9 @@ use tokio::time::Instant as Moment;
 
 use crate::domain::time::Instant;
 
+/// No sleep is longer, so that a host clock that was put forward or back is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
 /// Now, and the now that plans are made for. `run --once` plans for the moment it started, so that it ends.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
@@ -59,6 +62,16 @@ impl Clock {
         match self.rehearsed {
             Some(rehearsed) => rehearsed.shown_millis.saturating_add(millis(rehearsed.taken.elapsed())),
             None => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        }
+    }
+
+    /// Sleeps until this clock shows `until`.
+    pub async fn sleep_until(&self, until: Instant) {
+        loop {
+            match until.since(self.now()) {
+                Duration::ZERO => return,
+                left => tokio::time::sleep(left.min(LONGEST_SLEEP)).await,
+            }
         }
     }
 

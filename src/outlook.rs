@@ -87,10 +87,8 @@ impl Limits {
     /// What the newest answer to the client said.
     pub fn of(client: &Client) -> Self {
         let Some(seen) = client.limits() else { return Self::NotTold };
-        let windows =
-            [(PointsWindow::Minute, seen.minute), (PointsWindow::Hour, seen.hour), (PointsWindow::Day, seen.day)];
         let told: BTreeMap<PointsWindow, u64> =
-            windows.into_iter().filter_map(|(window, seen)| Some((window, seen.limit?))).collect();
+            seen.windows().into_iter().filter_map(|(window, seen)| Some((window, seen.limit?))).collect();
         if told.is_empty() { Self::NotTold } else { Self::Told(told) }
     }
 

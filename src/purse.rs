@@ -25,9 +25,6 @@ const SHARED_OUT_FOR: Duration = Duration::from_secs(15);
 /// Who has to wait longer lets others go first.
 const LONGEST_TURN: Duration = Duration::from_mins(1);
 
-/// No sleep is longer, so that a host clock that was put forward or back is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
 /// How soon to look again when it is only requests on their way that take the last points.
 const IN_A_MOMENT: Duration = Duration::from_secs(1);
 
@@ -143,22 +140,19 @@ impl Purse {
             let resets_at = whole_second_after(now_millis, wait);
             Some((window, Points { limit, remaining: remaining.saturating_sub(n_on_the_way), resets_at }))
         };
-        let windows = [
-            points(PointsWindow::Minute, limits.minute),
-            points(PointsWindow::Hour, limits.hour),
-            points(PointsWindow::Day, limits.day),
-        ];
-        Budget::new(share, windows.into_iter().flatten())
+        let windows = limits.windows().into_iter().filter_map(|(window, seen)| points(window, seen));
+        Budget::new(share, windows)
     }
 
     /// How often the tiers of an account are read, seen together with all others.
     pub fn pace(&self, account: &AccountId, demand: Demand, share: f64) -> Pace {
         let mut state = self.state();
-        let is_new = state.members.insert(account.clone(), Member { demand, share, pace: Pace::default() });
-        if let (Some(before), Some(member)) = (is_new, state.members.get_mut(account)) {
-            member.pace = before.pace;
-        } else {
-            state.shared_out_at = None;
+        match state.members.get_mut(account) {
+            Some(known) => (known.demand, known.share) = (demand, share),
+            None => {
+                state.members.insert(account.clone(), Member { demand, share, pace: Pace::default() });
+                state.shared_out_at = None;
+            }
         }
         let now = self.clock.now();
         let is_fresh = state.shared_out_at.is_some_and(|at| at <= now && now.since(at) < SHARED_OUT_FOR);
@@ -211,7 +205,7 @@ impl Purse {
                             told(until, window);
                         }
                         tokio::select! {
-                            () = self.sleep_until(until) => {}
+                            () = self.clock.sleep_until(until) => {}
                             () = self.returned.notified() => {}
                             () = self.forgotten.notified() => {}
                         }
@@ -222,7 +216,7 @@ impl Purse {
             drop(turn);
             told(until, window);
             tokio::select! {
-                () = self.sleep_until(until) => {}
+                () = self.clock.sleep_until(until) => {}
                 () = self.forgotten.notified() => {}
             }
         }
@@ -263,15 +257,6 @@ impl Purse {
 
     fn is_long(&self, until: Instant) -> bool {
         until.since(self.clock.now()) > LONGEST_TURN
-    }
-
-    async fn sleep_until(&self, until: Instant) {
-        loop {
-            match until.since(self.clock.now()) {
-                Duration::ZERO => return,
-                left => tokio::time::sleep(left.min(LONGEST_SLEEP)).await,
-            }
-        }
     }
 
     /// A panic of another holder is that holder's failure; counters and paces stay usable.

@@ -127,13 +127,6 @@ impl Pace {
     pub fn promised_points(&self) -> f64 {
         self.promised
     }
-
-    /// Tiers that are read less often than promised.
-    pub fn stretched<'p>(&'p self, ladder: &'p Ladder) -> impl Iterator<Item = (Tier, Duration)> + 'p {
-        // Less than a second more is a matter of rounding.
-        let is_late = |(tier, interval): &(Tier, Duration)| *interval > tier.every + Duration::from_secs(1);
-        ladder.tiers.iter().map(|tier| (*tier, self.interval(tier))).filter(is_late)
-    }
 }
 
 /// Divides what one credential may spend among the ladders that are read with it: a pace for each, in their order.
@@ -150,8 +143,8 @@ pub fn share_out(demands: &[&Demand], budget: &Budget, rhythm: &Rhythm, now: Ins
 
 /// Points per second that may be spent now; None when nothing is known of points.
 ///
-/// Promises are paid for evenly, for they hold at any hour. What they leave, and half of what there is when they
-/// cannot be kept anyway, goes to the hours in which news come.
+/// Promises are paid for evenly, for they hold at any hour. What they leave, and most of what there is when they cannot
+/// be kept anyway, goes to the hours in which news come.
 fn rate(
     budget: &Budget,
     in_a_minute: Option<f64>,

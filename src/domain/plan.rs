@@ -63,6 +63,11 @@ impl Ladder {
         now.min(due) - largest.age
     }
 
+    /// Whether a reading is the live one.
+    pub fn is_live(&self, reading: &Reading) -> bool {
+        reading.purpose == Purpose::Tier { age: self.live_age() }
+    }
+
     fn live_age(&self) -> Duration {
         self.tiers.first().map_or(Duration::ZERO, |tier| tier.age)
     }
@@ -179,7 +184,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
 /// The live reading, when it is due while a larger one is under way: that goes on behind it.
 pub fn live_in_between(situation: &Situation<'_>, under_way: &Reading) -> Option<Reading> {
     let live = situation.ladder.tiers.first()?;
-    let is_live = under_way.purpose == Purpose::Tier { age: live.age };
+    let is_live = situation.ladder.is_live(under_way);
     if is_live || due_at(situation, live) > situation.now || situation.budget.wait(situation.now).is_some() {
         return None;
     }

@@ -23,9 +23,6 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 pub const UNKNOWN_RESET: Duration = Duration::from_secs(60);
 const LONGEST_UNKNOWN_RESET: Duration = Duration::from_mins(15);
 
-/// No sleep is longer, so that a host clock that was put forward or back is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
 /// A page with the room it takes.
 pub(super) struct Fetched {
     pub page: Page,
@@ -101,15 +98,10 @@ impl Poller {
     }
 
     pub(super) async fn sleep_until(&self, until: Instant) -> Result<(), ReadError> {
-        loop {
-            let left = until.since(self.context.clock.now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            tokio::select! {
-                () = tokio::time::sleep(left.min(LONGEST_SLEEP)) => {}
-                () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
-            }
+        tokio::select! {
+            biased;
+            () = self.context.clock.sleep_until(until) => Ok(()),
+            () = self.context.stop.cancelled() => Err(ReadError::Stopped),
         }
     }
 }

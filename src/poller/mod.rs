@@ -26,7 +26,7 @@ use crate::domain::experience::{Experience, Outcome};
 use crate::domain::ledger::Bucket;
 use crate::domain::pace::Budget;
 use crate::domain::paging::{Advance, PageFacts, PageRequest, Paging, PagingError};
-use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Tier, Why};
+use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Why};
 use crate::domain::read_as;
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
 use crate::edge::data_api::{ApiError, Client, Page};
@@ -285,8 +285,7 @@ impl Poller {
     }
 
     fn errand(&self, reading: &Reading) -> Errand {
-        let is_live = |live: &Tier| reading.purpose == Purpose::Tier { age: live.age };
-        if self.ladder.tiers.first().is_some_and(is_live) { Errand::Live } else { Errand::Other }
+        if self.ladder.is_live(reading) { Errand::Live } else { Errand::Other }
     }
 
     /// Live readings take no more than half of the time of the longer one, or that would never end where the API is

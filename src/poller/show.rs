@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Poller;
 use crate::batch::Counts;
 use crate::domain::experience::Outcome;
-use crate::domain::pace::PointsWindow;
 use crate::domain::plan::{self, Purpose, Reading, Why};
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class};
@@ -94,9 +93,7 @@ impl Poller {
 
     pub(super) fn show_points(&self) {
         let Some(limits) = self.client.limits() else { return };
-        for (window, seen) in
-            [(PointsWindow::Minute, limits.minute), (PointsWindow::Hour, limits.hour), (PointsWindow::Day, limits.day)]
-        {
+        for (window, seen) in limits.windows() {
             if let Some(remaining) = seen.remaining {
                 self.context.metrics.points_remaining(self.account(), window, remaining);
             }

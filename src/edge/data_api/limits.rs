@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::domain::pace::PointsWindow;
+
 /// One window of points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WindowLimits {
@@ -25,6 +27,10 @@ pub struct SeenLimits {
 }
 
 impl SeenLimits {
+    pub const fn windows(&self) -> [(PointsWindow, WindowLimits); 3] {
+        [(PointsWindow::Minute, self.minute), (PointsWindow::Hour, self.hour), (PointsWindow::Day, self.day)]
+    }
+
     /// None when the metadata says nothing about points: `limits` missing, null or `{}`.
     pub(super) fn of_metadata(metadata: &Value, seen_at: Instant) -> Option<Self> {
         let limits = &metadata["limits"];
