@@ -14,11 +14,11 @@ use crate::config::{Account, Config, Customers};
 use crate::context::Context;
 use crate::domain::pace::backoff;
 use crate::edge::data_api::{ApiError, BadUrl, Class, CustomerUser, Http, Observer};
-use crate::edge::kafka::PublishError;
 use crate::opening::{OpenError, Subject};
 use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError, UNKNOWN_RESET};
 use crate::service::ServiceError;
 use crate::status::{State, Why};
+use crate::territory::Holding;
 use crate::wiring;
 
 /// How often an agency's customers are asked for.
@@ -36,9 +36,6 @@ pub enum AccountEnd {
     Stopped,
     /// Only what is due was asked for, and that could not be read.
     Failed,
-    Superseded {
-        by: String,
-    },
 }
 
 /// Why an account does not go on, in words, and what helps.
@@ -90,17 +87,54 @@ pub async fn run(context: Arc<Context>, subject: Subject) -> AccountEnd {
     }
 }
 
-/// Polls one account until it is told to stop, and then leaves its progress for whoever polls it next.
+/// Polls one account whenever its partition is this replica's, until it is told to stop.
 async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
+    loop {
+        let holding = context.stop.run_until_cancelled(context.territory.holding_of(&subject.id)).await;
+        let holding = match holding {
+            None => return AccountEnd::Stopped,
+            Some(None) => {
+                tracing::info!(account = %subject.id, "another replica has this account");
+                return AccountEnd::Done;
+            }
+            Some(Some(holding)) => holding,
+        };
+        let end = serve_under(&context, &subject, &holding).await;
+        if !holding.lease.is_ending() || context.stop.is_cancelled() {
+            return end;
+        }
+        context.board.remove(&subject.id);
+        context.metrics.forget_account(&subject.id);
+    }
+}
+
+/// Polls one account as long as its partition is this replica's, and then leaves its progress for whoever polls it next.
+async fn serve_under(context: &Context, subject: &Subject, holding: &Arc<Holding>) -> AccountEnd {
+    let context = context.with_stop(context.stop.child_token());
     let mut poller = None;
-    let end = keep_polling(&context, &subject, &mut poller).await;
+    let end = {
+        let polling = keep_polling(&context, subject, holding, &mut poller);
+        tokio::pin!(polling);
+        tokio::select! {
+            end = &mut polling => end,
+            () = holding.lease.ending() => {
+                context.stop.cancel();
+                polling.await
+            }
+        }
+    };
     if let (AccountEnd::Stopped, Some(poller)) = (&end, poller) {
-        context.handover.leave(poller.progress);
+        holding.handover.leave(poller.progress);
     }
     end
 }
 
-async fn keep_polling(context: &Context, subject: &Subject, poller: &mut Option<Poller>) -> AccountEnd {
+async fn keep_polling(
+    context: &Context,
+    subject: &Subject,
+    holding: &Arc<Holding>,
+    poller: &mut Option<Poller>,
+) -> AccountEnd {
     context.board.register(&subject.id, subject.account.service);
     let (mut lost_at, mut failures) = (None, 0);
     loop {
@@ -108,7 +142,7 @@ async fn keep_polling(context: &Context, subject: &Subject, poller: &mut Option<
             return AccountEnd::Stopped;
         }
         let started = Moment::now();
-        let trouble = match turn(context, subject, poller, lost_at).await {
+        let trouble = match turn(context, subject, holding, poller, lost_at).await {
             Ok(Ended::Done) => return AccountEnd::Done,
             Ok(Ended::Stopped) => return AccountEnd::Stopped,
             Ok(Ended::Restore) => {
@@ -119,8 +153,7 @@ async fn keep_polling(context: &Context, subject: &Subject, poller: &mut Option<
                 refresh(context, subject, poller).await;
                 continue;
             }
-            Err(Turned::Superseded { by }) => return AccountEnd::Superseded { by },
-            Err(Turned::Trouble(trouble)) => trouble,
+            Err(trouble) => trouble,
         };
         // What went well for so long is not part of the same trouble.
         failures = if started.elapsed() > BLOCKED_RETRY { 1 } else { failures + 1 };
@@ -150,59 +183,51 @@ async fn refresh(context: &Context, subject: &Subject, poller: &mut Option<Polle
     }
 }
 
-/// Why one turn ended before its time.
-enum Turned {
-    Superseded { by: String },
-    Trouble(Trouble),
-}
-
 /// Opens the account if need be, and polls it until something stands in the way.
 async fn turn(
     context: &Context,
     subject: &Subject,
+    holding: &Arc<Holding>,
     poller: &mut Option<Poller>,
     lost_at: Option<Moment>,
-) -> Result<Ended, Turned> {
+) -> Result<Ended, Trouble> {
     let opened = match poller {
         Some(opened) => opened,
         None => {
-            let opening = context.stop.run_until_cancelled(subject.open(context, lost_at)).await;
+            let opening = context.stop.run_until_cancelled(subject.open(context, holding, lost_at)).await;
             let Some(opened) = opening else { return Ok(Ended::Stopped) };
-            poller.insert(opened.map_err(Turned::of_opening)?)
+            poller.insert(opened.map_err(Trouble::of_opening)?)
         }
     };
-    opened.run().await.map_err(Turned::of_reading)
+    opened.run().await.map_err(Trouble::of_reading)
 }
 
-impl Turned {
+impl Trouble {
     fn of_opening(error: OpenError) -> Self {
         if let OpenError::Api(error) = &error {
-            return Self::Trouble(Trouble::of_api(error, false));
+            return Self::of_api(error, false);
         }
         let cure = if error.passes() { Cure::Patience { tried: false } } else { Cure::Person };
-        Self::Trouble(Trouble { reason: error.to_string(), remedy: error.remedy(), cure })
+        Self { reason: error.to_string(), remedy: error.remedy(), cure }
     }
 
     fn of_reading(error: ReadError) -> Self {
         let reason = error.to_string();
         match error {
-            ReadError::Publish(PublishError::Superseded { by }) => Self::Superseded { by },
-            ReadError::Api(error) => Self::Trouble(Trouble::of_api(&error, true)),
-            ReadError::Paging(_) => Self::Trouble(Trouble {
+            ReadError::Api(error) => Self::of_api(&error, true),
+            ReadError::Paging(_) => Self {
                 reason,
                 remedy: "nothing is lost; if it lasts, report it with the name of the service".to_owned(),
                 cure: Cure::Patience { tried: true },
-            }),
-            ReadError::Publish(_) | ReadError::OutOfOrder(_) | ReadError::Stopped => Self::Trouble(Trouble {
+            },
+            ReadError::Publish(_) | ReadError::OutOfOrder(_) | ReadError::Stopped => Self {
                 reason,
                 remedy: "nothing is lost; see the message for what Kafka refuses".to_owned(),
                 cure: Cure::Patience { tried: true },
-            }),
+            },
         }
     }
-}
 
-impl Trouble {
     /// `tried`: the request was tried again already.
     fn of_api(error: &ApiError, tried: bool) -> Self {
         let cure = match error.class() {
@@ -348,7 +373,6 @@ impl Running {
                 () = context.stop.cancelled() => return Some(self.stopped().await),
             };
             match ended {
-                Ok(AccountEnd::Superseded { by }) => return Some(AccountEnd::Superseded { by }),
                 Ok(AccountEnd::Done | AccountEnd::Stopped) => {}
                 Ok(AccountEnd::Failed) => self.n_failed += 1,
                 Err(panicked) => {
@@ -373,7 +397,7 @@ async fn serve_customer(context: Arc<Context>, subject: Subject, stop: Cancellat
     if !context.stop.is_cancelled() && !context.clock.is_frozen() {
         context.board.remove(&id);
         context.metrics.forget_account(&id);
-        context.handover.forget(|account| *account == id);
+        context.territory.forget(|account| *account == id);
     }
     end
 }

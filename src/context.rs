@@ -16,21 +16,20 @@ use crate::edge::data_api::Client;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem, Topics};
 use crate::edge::kafka::{Connection, Publisher};
 use crate::edge::registry::{RegistryError, SchemaRegistry};
-use crate::handover::Handover;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
 use crate::purse::Purse;
 use crate::recall::Recall;
 use crate::status::StatusBoard;
-use crate::store::Store;
 use crate::stream::calls;
+use crate::territory::Territory;
 
 #[derive(Clone)]
 pub struct Context {
     pub publisher: Publisher,
     pub kafka: KafkaHealth,
-    pub store: Arc<Store>,
-    pub handover: Handover,
+    /// Which accounts are this replica's.
+    pub territory: Territory,
     pub place: StatePlace,
     pub topics: Arc<TopicBook>,
     pub schemas: Arc<SchemaBook>,

@@ -174,7 +174,7 @@ impl Fleet {
             self.spawn(subject);
         } else if was_stopped && !self.context.stop.is_cancelled() {
             self.forget(|account| *account == id || account.is_customer_of(&id));
-            self.context.handover.forget(|account| *account == id || account.is_customer_of(&id));
+            self.context.territory.forget(|account| *account == id || account.is_customer_of(&id));
         }
         was_stopped
     }

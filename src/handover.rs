@@ -1,18 +1,17 @@
 //! Progress on its way from the task that has polled an account to the one that will.
 //!
 //! An account whose configuration has changed is stopped and started anew. Its progress is what Kafka has acknowledged,
-//! and nobody else moves it meanwhile, so it need not be read from the state topic again. What is not here is read from
-//! there.
+//! and nobody else moves it while the partition is this replica's, so it need not be read from the state topic again.
+//! What is not here is read from there.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::call::AccountId;
 use crate::progress::Progress;
 
-/// Clones share what was left.
-#[derive(Clone, Debug, Default)]
-pub struct Handover(Arc<Mutex<HashMap<AccountId, Progress>>>);
+#[derive(Debug, Default)]
+pub struct Handover(Mutex<HashMap<AccountId, Progress>>);
 
 impl Handover {
     /// Leaves the progress of an account for the next one to poll it.

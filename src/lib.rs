@@ -68,6 +68,7 @@ pub mod purse;
 pub mod recall;
 pub mod state;
 pub mod store;
+pub mod territory;
 
 pub mod domain;
 pub mod stream;

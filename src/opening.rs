@@ -29,6 +29,7 @@ use crate::state::StateError;
 use crate::status::{State, Why};
 use crate::stream::calls::{self, Counted, EventSource};
 use crate::stream::record::hash;
+use crate::territory::Holding;
 use crate::wiring;
 
 /// How alike two names must be to be offered as the one that was meant.
@@ -146,14 +147,19 @@ impl Subject {
     }
 
     /// Asks everything that is needed and takes up the progress. `lost_at` is when progress in memory was lost.
-    pub async fn open(&self, context: &Context, lost_at: Option<Moment>) -> Result<Poller, OpenError> {
+    pub async fn open(
+        &self,
+        context: &Context,
+        holding: &Arc<Holding>,
+        lost_at: Option<Moment>,
+    ) -> Result<Poller, OpenError> {
         let (zone, filters) = self.zone_and_filters(context).await?;
         let topic = self.calls_topic.for_account(self.account.service, &self.id);
         let events = Target::new(&topic, context.topics.limit_of(&topic).await?);
         let dead_letters = Target::new(context.topics.dead_letter(), context.topics.dead_letter_limit().await);
         let counted = Counted::without(self.account.ignored_columns.clone());
         let encoder = context.schemas.encoder(&topic).await?;
-        let mut progress = self.progress(context, &zone, lost_at).await?;
+        let mut progress = self.progress(context, holding, &zone, lost_at).await?;
         if progress.look_as(view(&zone, &filters)) {
             tracing::info!(account = %self.id, "zone or filters are others than the horizon was read with, reading it again");
         }
@@ -171,6 +177,7 @@ impl Subject {
             purse: self.purse.clone(),
             user_id: self.user_id,
             context: context.clone(),
+            holding: holding.clone(),
             experience: Experience::default(),
             pace: Pace::promised(&self.ladder()),
             refresh: self.refresh_times(context),
@@ -256,18 +263,19 @@ impl Subject {
     async fn progress(
         &self,
         context: &Context,
+        holding: &Holding,
         zone: &TimeZone,
         lost_at: Option<Moment>,
     ) -> Result<Progress, OpenError> {
         let now = context.clock.planning_now();
         let ladder = self.ladder();
         if lost_at.is_none()
-            && let Some(mut progress) = context.handover.take(&self.id)
+            && let Some(mut progress) = holding.handover.take(&self.id)
         {
             progress.adopt(self.fixed_start(zone), &ladder, zone, now);
             return Ok(progress);
         }
-        let stored = context.store.take(&self.id, calls::NAME, lost_at).await?;
+        let stored = holding.store.take(&self.id, calls::NAME, lost_at).await?;
         match Progress::restore(self.id.clone(), calls::NAME, &stored)? {
             Some(mut progress) => {
                 progress.adopt(self.fixed_start(zone), &ladder, zone, now);

@@ -1,35 +1,38 @@
 //! Builds, starts and stops everything.
 //!
-//! Kafka and the registry are waited for; each account then runs on its own and waits, is blocked or fails alone. What
-//! ends the service: a signal, the end of the work (`--once`), or another process that has taken over the group.
+//! Kafka and the registry are waited for, the group is joined; each account whose partition is this replica's then runs
+//! on its own and waits, is blocked or fails alone. What ends the service: a signal, the end of the work (`--once`), or
+//! another process that has joined under the same instance id.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::AccountEnd;
 use crate::clock::Clock;
-use crate::config::{Config, SecretError};
+use crate::config::{self, Config, SecretError};
 use crate::context::{Context, KafkaHealth, SchemaBook, TopicBook};
 use crate::domain::pace::backoff;
 use crate::edge::admin::{self, Admin, BindError, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
 use crate::edge::kafka::{
-    Connection, InvalidProperty, KafkaEvent, Observer, Publisher, PublisherSettings, RestoreError, StartError,
-    StateTopic,
+    Change, Connection, Delivery, InvalidProperty, KafkaEvent, Membership, MembershipSettings, Observer, Publisher,
+    PublisherSettings, RestoreError, StartError, StateTopic, Takeover, Tenure,
 };
 use crate::edge::registry::RegistryError;
 use crate::fleet::Fleet;
-use crate::handover::Handover;
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
 use crate::recall::Recall;
 use crate::reload::{self, Watch};
 use crate::status::StatusBoard;
-use crate::store::{StateSource, Store};
+use crate::store::StateSource;
+use crate::territory::{Patience, Territory};
 use crate::wiring;
 
 /// A stop takes no longer, whatever hangs. Shorter than any usual grace period.
@@ -73,9 +76,13 @@ pub enum ServiceError {
     #[error("`{account}`: {reason}")]
     BadAccount { account: String, reason: String },
     #[error(
-        "another callfeed with the same `kafka.group_id` has taken over: {by}; stop one of the two, or give them different groups and state topics"
+        "another callfeed with the same `kafka.group_id` (`{group_id}`) and `kafka.instance_id` (`{instance_id}`) has taken over; give each replica an instance id of its own"
     )]
-    Superseded { by: String },
+    Superseded { group_id: String, instance_id: String },
+    #[error(
+        "kafka does not let this replica into the group `{group_id}`: {reason}; callfeed's principal needs the operation READ on GROUP `{group_id}`, and READ and DESCRIBE on TOPIC `{state_topic}`"
+    )]
+    Group { group_id: String, state_topic: String, reason: String },
     #[error("{n_failed} of {n_accounts} accounts could not be read; see above")]
     Accounts { n_failed: usize, n_accounts: usize },
 }
@@ -104,16 +111,14 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
 
     let plan = TopicPlan { manage: options.manage_topics, ..wiring::topic_plan(config) };
     let stopped = stop.clone();
-    let context = tokio::select! {
-        context = build(config, options.run, plan, board, metrics, readiness.clone(), stop) => Arc::new(context?),
+    let (context, group) = tokio::select! {
+        built = build(config, options.run, plan, board, metrics, readiness.clone(), stop) => built?,
         () = stopped.cancelled() => return Ok(()),
     };
+    let context = Arc::new(context);
     context.board.config_loaded(context.clock.now());
     context.metrics.config_loaded(context.clock.now());
-    context.metrics.owned_partitions(i64::from(config.kafka.state_partitions));
-    readiness.send_replace(Readiness::Ready);
-    tracing::info!(n_accounts = config.accounts.len(), "polling");
-    let outcome = poll(config, &context, options.watch).await;
+    let outcome = poll(config, &context, group, options.watch, &readiness).await;
     readiness.send_replace(Readiness::NotReady("stopping"));
     outcome
 }
@@ -124,7 +129,7 @@ async fn bind_admin(config: &Config) -> Result<Admin, BindError> {
     Ok(admin)
 }
 
-/// Waits for Kafka and the registry, takes over the group and restores the state.
+/// Waits for Kafka and the registry, and joins the group.
 async fn build(
     config: &Config,
     run: Run,
@@ -133,32 +138,43 @@ async fn build(
     metrics: Metrics,
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
-) -> Result<Context, ServiceError> {
+) -> Result<(Context, Group), ServiceError> {
     let connection = wiring::connection(config)?;
     connection.validate()?;
     let registry = wiring::registry(config)?;
-    let kafka_health = KafkaHealth::new(readiness, config.kafka.commit_interval);
+    let kafka_health = KafkaHealth::new(readiness.clone(), config.kafka.commit_interval);
     let what = format!("schema registry at {}", config.schema_registry.url);
     persist(&what, RegistryError::is_retryable, || registry.reachable()).await?;
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
-    let settings =
-        publisher_settings(config, &connection, known.max_batch_bytes(), observer(&metrics, kafka_health.clone()));
-    let publisher = persist(&kafka, StartError::is_retryable, || Publisher::start(settings.clone())).await?;
-    let topic = StateTopic {
+    let (membership, changes) = Membership::join(membership_settings(config, &connection))?;
+    let observer = observer(&metrics, kafka_health.clone());
+    let settings = publisher_settings(config, &connection, &membership, known.max_batch_bytes(), observer);
+    let started = persist(&kafka, StartError::is_retryable, || Publisher::start(settings.clone())).await;
+    if started.is_err() {
+        membership.leave().await;
+    }
+    let source = StateSource::Topic(StateTopic {
         connection: connection.clone(),
         group_id: config.kafka.group_id.clone(),
         topic: config.kafka.state_topic.as_str().into(),
         partitions: config.kafka.state_partitions,
+        takeover: Takeover::Abort { own: settings.transactional_id },
+    });
+    let patience = match run {
+        Run::Forever => Patience::Waits,
+        Run::Once => Patience::OwnOnly,
     };
-    let store = persist(&kafka, RestoreError::is_retryable, || Store::open(StateSource::Topic(topic.clone()))).await?;
+    readiness.send_replace(Readiness::NotReady("restoring state"));
     let memory_kib = u32::try_from(config.limits.memory / 1024).unwrap_or(u32::MAX).max(1);
-    Ok(Context {
-        publisher,
+    let context = Context {
+        publisher: started?,
         kafka: kafka_health,
-        store: Arc::new(store),
-        handover: Handover::default(),
-        place: StatePlace { topic: topic.topic, partitions: topic.partitions },
+        territory: Territory::new(source, patience),
+        place: StatePlace {
+            topic: config.kafka.state_topic.as_str().into(),
+            partitions: config.kafka.state_partitions,
+        },
         topics: Arc::new(TopicBook::new(connection, plan, known)),
         credentials: Arc::default(),
         schemas: Arc::new(SchemaBook::of_registry(registry, config.schema_registry.auto_register)),
@@ -172,20 +188,35 @@ async fn build(
         },
         recall: Recall::default(),
         stop,
-    })
+    };
+    Ok((context, Group { membership, changes, restores: JoinSet::new() }))
+}
+
+fn membership_settings(config: &Config, connection: &Connection) -> MembershipSettings {
+    MembershipSettings {
+        connection: connection.clone(),
+        group_id: config.kafka.group_id.clone(),
+        tenure: Tenure::Static { instance_id: config.kafka.instance_id.clone() },
+        state_topic: config.kafka.state_topic.clone(),
+    }
 }
 
 fn publisher_settings(
     config: &Config,
     connection: &Connection,
+    membership: &Membership,
     max_batch_bytes: usize,
     observer: Observer,
 ) -> PublisherSettings {
     PublisherSettings {
+        delivery: match config.kafka.delivery {
+            config::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
+            config::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
+        },
         connection: connection.clone(),
-        group_id: config.kafka.group_id.clone(),
-        instance_id: config.kafka.instance_id.clone(),
-        state_topic: config.kafka.state_topic.clone(),
+        transactional_id: format!("{}-{}", config.kafka.group_id, config.kafka.instance_id),
+        membership: membership.clone(),
+        state_topic: config.kafka.state_topic.as_str().into(),
         commit_interval: config.kafka.commit_interval,
         commit_max_events: config.kafka.commit_max_events,
         max_batch_bytes,
@@ -242,29 +273,67 @@ async fn told_when_slow<T>(what: &str, attempt: impl Future<Output = T>) -> T {
     }
 }
 
-/// Polls all accounts until the end, then stops in order: accounts, then the publisher.
-async fn poll(config: &Config, context: &Arc<Context>, watch: Option<Watch>) -> Result<(), ServiceError> {
+/// This replica's part in the group.
+struct Group {
+    membership: Membership,
+    changes: UnboundedReceiver<Change>,
+    /// Partitions whose state is being read.
+    restores: JoinSet<Result<(), RestoreError>>,
+}
+
+/// Polls all accounts until the end, then stops in order: accounts, the publisher, the membership.
+async fn poll(
+    config: &Config,
+    context: &Arc<Context>,
+    mut group: Group,
+    watch: Option<Watch>,
+    readiness: &watch::Sender<Readiness>,
+) -> Result<(), ServiceError> {
     let mut fleet = Fleet::start(config, context, wiring::http(config)?)?;
     let n_accounts = fleet.len();
-    let ends = until_the_end(&mut fleet, context, watch).await;
+    tokio::spawn(context.stop.clone().run_until_cancelled_owned(show_territory(context.clone(), readiness.clone())));
+    let ends = until_the_end(&mut fleet, &mut group, context, watch).await;
     context.stop.cancel();
     fleet.stop(ACCOUNTS_STOP_WITHIN).await;
     context.publisher.shut_down(STOP_WITHIN - ACCOUNTS_STOP_WITHIN).await;
+    group.membership.leave().await;
+    let (group_id, instance_id) = (config.kafka.group_id.clone(), config.kafka.instance_id.clone());
     match ends {
-        Ends::Superseded { by } => Err(ServiceError::Superseded { by }),
+        Ends::Superseded => Err(ServiceError::Superseded { group_id, instance_id }),
+        Ends::Refused { reason } => {
+            Err(ServiceError::Group { group_id, state_topic: config.kafka.state_topic.clone(), reason })
+        }
+        Ends::NotRestored(error) => Err(error.into()),
         Ends::Failed { n_failed } if n_failed > 0 => Err(ServiceError::Accounts { n_failed, n_accounts }),
         Ends::Failed { .. } => Ok(()),
     }
 }
 
+/// Shows how many partitions this replica has. It is ready with the first assignment, even of none.
+async fn show_territory(context: Arc<Context>, readiness: watch::Sender<Readiness>) {
+    let mut n_shown = None;
+    context
+        .territory
+        .watch(|n_held| {
+            context.metrics.owned_partitions(i64::try_from(n_held).unwrap_or(i64::MAX));
+            if n_shown.replace(n_held).is_none() {
+                readiness.send_replace(Readiness::Ready);
+                tracing::info!(n_partitions = n_held, "polling");
+            }
+        })
+        .await;
+}
+
 /// How the accounts ended.
 enum Ends {
-    Superseded { by: String },
+    Superseded,
+    Refused { reason: String },
+    NotRestored(RestoreError),
     Failed { n_failed: usize },
 }
 
 /// With a file to follow, a service that polls no account waits for one.
-async fn until_the_end(fleet: &mut Fleet, context: &Context, mut watch: Option<Watch>) -> Ends {
+async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, mut watch: Option<Watch>) -> Ends {
     let mut n_failed = 0;
     loop {
         if fleet.is_empty() && (watch.is_none() || n_failed > 0) {
@@ -272,6 +341,11 @@ async fn until_the_end(fleet: &mut Fleet, context: &Context, mut watch: Option<W
         }
         let ended = tokio::select! {
             Some(ended) = fleet.ended() => ended,
+            Some(change) = group.changes.recv() => match follow(change, &mut group.restores, context) {
+                Some(ends) => return ends,
+                None => continue,
+            },
+            Some(Ok(Err(error))) = group.restores.join_next() => return Ends::NotRestored(error),
             cause = changed(&mut watch) => {
                 if let Some(watch) = &watch {
                     reload::reload(watch, cause, fleet, context).await;
@@ -283,13 +357,28 @@ async fn until_the_end(fleet: &mut Fleet, context: &Context, mut watch: Option<W
         match ended {
             Ok(AccountEnd::Done | AccountEnd::Stopped) => {}
             Ok(AccountEnd::Failed) => n_failed += 1,
-            Ok(AccountEnd::Superseded { by }) => return Ends::Superseded { by },
             Err(panicked) => {
                 tracing::error!(error = %panicked, "an account's task ended unexpectedly");
                 n_failed += 1;
             }
         }
     }
+}
+
+/// Follows what becomes of the membership. A replica that has been in the group waits when it is refused later.
+fn follow(change: Change, restores: &mut JoinSet<Result<(), RestoreError>>, context: &Context) -> Option<Ends> {
+    match change {
+        Change::Granted(leases) => {
+            let territory = context.territory.clone();
+            restores.spawn(async move { territory.take(leases).await });
+        }
+        Change::Superseded => return Some(Ends::Superseded),
+        Change::Refused(reason) if context.territory.is_known() => {
+            tracing::error!(%reason, "kafka does not let this replica into the group any more, trying again");
+        }
+        Change::Refused(reason) => return Some(Ends::Refused { reason }),
+    }
+    None
 }
 
 async fn changed(watch: &mut Option<Watch>) -> reload::Cause {

@@ -1,72 +1,102 @@
-//! What the state topic holds of each account, from the last time it was read.
+//! What the state topic holds of the accounts of one partition, from the last time it was read.
 //!
-//! Progress is taken from here once, when an account starts. When the outcome of a transaction is not known, the topic
-//! is read again: once for all accounts that were in it, not once for each.
+//! Progress is taken from here once, when an account starts. When the outcome of a transaction is not known, the
+//! partition is read again: once for all of its accounts that were in it, not once for each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::domain::call::AccountId;
-use crate::edge::kafka::{MemoryLog, RestoreError, RestoreProgress, StateTopic};
+use crate::edge::kafka::{MemoryLog, RestoreError, RestoreProgress, StateTopic, partition_of};
 use crate::state::{StateKey, StatePart, Stored};
 
 /// A state topic of a million calls is read in seconds; this bounds a broker that hangs.
 const RESTORE_WITHIN: Duration = Duration::from_mins(5);
 
+/// A restore that takes longer is told of, and again each time.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
 /// Where the state is kept.
 #[derive(Clone)]
 pub enum StateSource {
     Topic(StateTopic),
-    /// The log that a rehearsal publishes to.
+    /// The log that a rehearsal publishes to. It has one partition.
     Memory(MemoryLog),
 }
 
+/// What is stored of each account and stream.
+pub type Accounts = HashMap<(AccountId, String), Stored>;
+
 impl StateSource {
-    /// The latest value of each key.
-    async fn restore(&self) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
-        let report = |progress: RestoreProgress| {
-            tracing::info!(
-                records = progress.records,
-                offset = progress.offset,
-                total = progress.total,
-                "restoring state"
-            );
-        };
+    /// The partition that an account's state lies in.
+    pub fn partition_of(&self, account: &AccountId) -> i32 {
         match self {
-            Self::Topic(topic) => topic.restore(&topic.all_partitions(), RESTORE_WITHIN, report).await,
+            Self::Topic(topic) => topic.partition_of(account.as_str()),
+            Self::Memory(_) => partition_of(account.as_str(), 1),
+        }
+    }
+
+    /// Reads these partitions up to what was written when it was called.
+    pub async fn stores(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Store>, RestoreError> {
+        let read_at = Instant::now();
+        let mut accounts: BTreeMap<i32, Accounts> =
+            partitions.iter().map(|partition| (*partition, Accounts::new())).collect();
+        for (key, value) in self.restore(partitions).await? {
+            let Some(key) = StateKey::parse(&key) else { continue };
+            let Some(accounts) = accounts.get_mut(&self.partition_of(&key.account)) else { continue };
+            let stored = accounts.entry((key.account, key.stream)).or_default();
+            match key.part {
+                StatePart::Coverage => stored.coverage = Some(value),
+                StatePart::Ledger { hour, .. } => stored.ledger.push((hour, value)),
+            }
+        }
+        let n_accounts: usize = accounts.values().map(Accounts::len).sum();
+        tracing::info!(n_accounts, ?partitions, seconds = read_at.elapsed().as_secs_f64(), "state restored");
+        let store = |(partition, accounts)| (partition, Store::of(self.clone(), partition, read_at, accounts));
+        Ok(accounts.into_iter().map(store).collect())
+    }
+
+    /// The latest value of each key.
+    async fn restore(&self, partitions: &[i32]) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+        match self {
+            Self::Topic(topic) => topic.restore(partitions, RESTORE_WITHIN, told()).await,
             Self::Memory(log) => Ok(log.state()),
+        }
+    }
+}
+
+/// Tells how far a long restore is.
+fn told() -> impl Fn(RestoreProgress) + Send + 'static {
+    let told_at = std::sync::Mutex::new(Instant::now());
+    move |progress| {
+        let Ok(mut told_at) = told_at.lock() else { return };
+        if told_at.elapsed() >= TELL_EVERY {
+            *told_at = Instant::now();
+            let percent = progress.offset.saturating_mul(100) / progress.total.max(1);
+            tracing::info!(records = progress.records, percent, "restoring state");
         }
     }
 }
 
 pub struct Store {
     source: StateSource,
+    partition: i32,
     content: Mutex<Content>,
 }
 
 struct Content {
     read_at: Instant,
     accounts: Accounts,
-    /// Every account that was ever handed out by this process.
+    /// Every account that was ever handed out from here.
     handed_out: HashSet<(AccountId, String)>,
 }
 
-impl Content {
-    async fn read_again(&mut self, source: &StateSource) -> Result<(), RestoreError> {
-        (self.read_at, self.accounts) = read(source).await?;
-        Ok(())
-    }
-}
-
 impl Store {
-    /// Reads the whole topic.
-    pub async fn open(source: StateSource) -> Result<Self, RestoreError> {
-        let (read_at, accounts) = read(&source).await?;
-        let content = Content { read_at, accounts, handed_out: HashSet::new() };
-        Ok(Self { source, content: Mutex::new(content) })
+    fn of(source: StateSource, partition: i32, read_at: Instant, accounts: Accounts) -> Self {
+        Self { source, partition, content: Mutex::new(Content { read_at, accounts, handed_out: HashSet::new() }) }
     }
 
     /// What is stored of an account's stream. `lost_at` is when progress in memory was lost: older content is read
@@ -84,27 +114,12 @@ impl Store {
             None => content.handed_out.contains(&key),
         };
         if is_stale {
-            content.read_again(&self.source).await?;
+            let read = self.source.stores(&[self.partition]).await?.remove(&self.partition);
+            if let Some(Content { read_at, accounts, .. }) = read.map(|store| store.content.into_inner()) {
+                (content.read_at, content.accounts) = (read_at, accounts);
+            }
         }
         content.handed_out.insert(key.clone());
         Ok(content.accounts.remove(&key).unwrap_or_default())
     }
-}
-
-type Accounts = HashMap<(AccountId, String), Stored>;
-
-async fn read(source: &StateSource) -> Result<(Instant, Accounts), RestoreError> {
-    let read_at = Instant::now();
-    let records = source.restore().await?;
-    let mut accounts = Accounts::new();
-    for (key, value) in records {
-        let Some(key) = StateKey::parse(&key) else { continue };
-        let stored = accounts.entry((key.account, key.stream)).or_default();
-        match key.part {
-            StatePart::Coverage => stored.coverage = Some(value),
-            StatePart::Ledger { hour, .. } => stored.ledger.push((hour, value)),
-        }
-    }
-    tracing::info!(n_accounts = accounts.len(), seconds = read_at.elapsed().as_secs_f64(), "state restored");
-    Ok((read_at, accounts))
 }

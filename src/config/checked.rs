@@ -48,6 +48,7 @@ pub struct Kafka {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     ExactlyOnce,
+    AtLeastOnce,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

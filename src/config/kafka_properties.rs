@@ -21,7 +21,7 @@ const BOOKKEEPING: &str = "callfeed keeps its own account of what was delivered"
 const ASSIGNMENT: &str = "callfeed sets it: replicas divide accounts by it";
 const CALLBACK: &str = "it is a function of a program, not a value";
 
-const OWNED: [Owned; 46] = [
+const OWNED: [Owned; 45] = [
     owned("bootstrap.servers", "set `kafka.bootstrap_servers`"),
     owned("metadata.broker.list", "set `kafka.bootstrap_servers`"),
     owned("group.id", "set `kafka.group_id`"),
@@ -52,7 +52,6 @@ const OWNED: [Owned; 46] = [
     owned("offset.store.sync.interval.ms", BOOKKEEPING),
     owned("enable.partition.eof", BOOKKEEPING),
     owned("partition.assignment.strategy", ASSIGNMENT),
-    owned("group.protocol", ASSIGNMENT),
     owned("group.protocol.type", ASSIGNMENT),
     owned("group.remote.assignor", ASSIGNMENT),
     owned("allow.auto.create.topics", "set `kafka.create_topics`"),
@@ -98,7 +97,8 @@ const PRODUCER_ONLY: [&str; 15] = [
 ];
 
 /// Those of librdkafka's properties, less the owned ones, that only a consumer takes.
-const CONSUMER_ONLY: [&str; 15] = [
+const CONSUMER_ONLY: [&str; 16] = [
+    "group.protocol",
     "session.timeout.ms",
     "heartbeat.interval.ms",
     "coordinator.query.interval.ms",

@@ -160,18 +160,12 @@ pub fn unknown_word(value: &str, accepted: &[&str]) -> String {
     }
 }
 
-/// Words of the configuration whose effect comes with a later version.
-const LATER: [(&str, &str, &str); 4] = [
-    ("delivery", "at_least_once", "leave the key out or set `exactly_once`"),
-    ("streams", "chats", "only `calls` is"),
-    ("streams", "offline_messages", "only `calls` is"),
-    ("streams", "goals", "only `calls` is"),
-];
+/// Streams that come with a later version.
+const LATER: [&str; 3] = ["chats", "offline_messages", "goals"];
 
 fn later(path: &Path, value: &str) -> Option<String> {
-    let key = path.last_key()?;
-    let (_, word, remedy) = LATER.iter().find(|(at, word, _)| *at == key && *word == value)?;
-    Some(format!("`{word}` is not available in this version; {remedy}"))
+    let is_later = path.last_key()? == "streams" && LATER.contains(&value);
+    is_later.then(|| format!("`{value}` is not available in this version; only `calls` is"))
 }
 
 /// What was probably meant: the most alike, if it is alike enough.

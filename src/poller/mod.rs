@@ -33,6 +33,7 @@ use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
 use crate::progress::{OutOfOrder, Progress, Step};
 use crate::purse::{Errand, Purse};
+use crate::territory::Holding;
 
 use fetch::Fetched;
 pub use fetch::{UNKNOWN_RESET, calls_query};
@@ -59,6 +60,8 @@ pub struct Poller {
     /// The customer's user, with an agency credential.
     pub user_id: Option<i64>,
     pub context: Context,
+    /// The account's partition.
+    pub holding: Arc<Holding>,
     pub experience: Experience,
     /// How often each tier is read, as the plan stands.
     pub pace: Pace,
@@ -157,7 +160,9 @@ impl Poller {
                 self.learn(reading, &outcome);
                 Ok(None)
             }
-            Err(ReadError::Stopped | ReadError::Publish(PublishError::Stopped)) => Ok(Some(Ended::Stopped)),
+            Err(ReadError::Stopped | ReadError::Publish(PublishError::Stopped | PublishError::Lost)) => {
+                Ok(Some(Ended::Stopped))
+            }
             Err(ReadError::Publish(PublishError::Restore) | ReadError::OutOfOrder(_)) => Ok(Some(Ended::Restore)),
             Err(ReadError::Publish(PublishError::TooLarge { .. })) => {
                 tracing::warn!(account = %self.account(), "the broker takes smaller records than its topic says; reading the page again");
@@ -360,7 +365,7 @@ impl Poller {
     async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {
         let sizes: Vec<(Arc<str>, usize)> =
             records.iter().map(|record| (record.topic.clone(), record.size())).collect();
-        let outcome = self.watched(self.context.publisher.publish(records)).await;
+        let outcome = self.watched(self.context.publisher.publish(&self.holding.lease, records)).await;
         if let Err(PublishError::TooLarge { records: refused }) = &outcome {
             for (topic, size) in refused.iter().filter_map(|index| sizes.get(*index)) {
                 self.composer.refuse_size(topic, *size);

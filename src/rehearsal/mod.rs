@@ -34,15 +34,15 @@ use crate::domain::time::Instant;
 use crate::edge::admin::Readiness;
 use crate::edge::data_api::{BrokenOff, Http, HttpAnswer, InProcess};
 use crate::edge::kafka::topics::{TopicPlan, Topics};
-use crate::edge::kafka::{Committed, MemoryLog, Publisher, RestoreError};
-use crate::handover::Handover;
+use crate::edge::kafka::{Committed, Lease, MemoryLog, Publisher, RestoreError};
 use crate::metrics::Metrics;
 use crate::progress::StatePlace;
 use crate::recall::Recall;
 use crate::service::ServiceError;
 use crate::simulator::{Scenario, ScenarioError, SimulatedApi};
 use crate::status::StatusBoard;
-use crate::store::{StateSource, Store};
+use crate::store::StateSource;
+use crate::territory::{Patience, Territory};
 use crate::wiring;
 
 pub use event::{Event, History, SCHEMA_ID};
@@ -201,11 +201,12 @@ impl Rehearsal {
         let config = &self.config;
         let topics = TopicPlan { manage: false, ..wiring::topic_plan(config) };
         let memory_kib = u32::try_from(config.limits.memory / 1024).unwrap_or(u32::MAX).max(1);
+        let territory = Territory::new(StateSource::Memory(self.kafka.clone()), Patience::Waits);
+        territory.take(vec![Lease::of_everything()]).await?;
         Ok(Context {
             publisher: Publisher::in_memory(self.kafka.clone()),
             kafka: KafkaHealth::new(watch::Sender::new(Readiness::Ready), config.kafka.commit_interval),
-            store: Arc::new(Store::open(StateSource::Memory(self.kafka.clone())).await?),
-            handover: Handover::default(),
+            territory,
             place: StatePlace {
                 topic: config.kafka.state_topic.as_str().into(),
                 partitions: config.kafka.state_partitions,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use callfeed::edge::kafka::{KafkaEvent, PublishError, Record, RestoreError};
+use callfeed::edge::kafka::{Change, KafkaEvent, PublishError, Record, RestoreError};
 use rdkafka::producer::Producer;
 
 use crate::support::{Kafka, block_on, eventually, spawn, unique_name};
@@ -38,7 +38,7 @@ fn steps_of_many_accounts_share_a_transaction() {
 fn a_transaction_that_a_process_left_open_is_not_seen_and_does_not_hold_up_the_next_one() {
     let bench = Bench::shared();
     block_on(bench.step(&bench.start(), "acme", "1")).unwrap();
-    let killed = bench.leave_transaction_open(&bench.group, &["acme", "other"]);
+    let killed = bench.leave_transaction_open(&bench.transactional_id("first"), &["acme", "other"]);
 
     let publisher = bench.start();
 
@@ -72,7 +72,7 @@ fn a_restore_waits_for_a_transaction_that_was_open_when_it_began() {
 fn a_restore_returns_the_latest_values_and_counts_its_way() {
     let bench = Bench::shared();
     let publisher = bench.start();
-    assert_eq!(bench.restore().unwrap(), HashMap::new(), "a topic with nothing but the owner");
+    assert_eq!(bench.restore().unwrap(), HashMap::new(), "an empty topic");
     let value = |revision: u32| vec![revision as u8; 1000];
     let of_account = |account: u32, revision| bench.state(&format!("account-{account}"), Some(value(revision)));
     for revision in 0..3 {
@@ -92,8 +92,7 @@ fn a_restore_returns_the_latest_values_and_counts_its_way() {
     assert_eq!(restored.len(), 1000);
     assert!((1000..2000).all(|account| restored[&format!("account-{account}")] == value(2)));
     let last = *seen.lock().unwrap().last().unwrap();
-    // One of the records is the owner's.
-    assert_eq!((last.records, last.offset), (7001, last.total));
+    assert_eq!((last.records, last.offset), (7000, last.total));
 
     let topic = bench.state_topic();
     let own = topic.partition_of("account-1500");
@@ -102,22 +101,72 @@ fn a_restore_returns_the_latest_values_and_counts_its_way() {
 }
 
 #[test]
-fn a_second_process_with_the_same_group_takes_over_and_the_first_says_so() {
+fn a_restore_that_takes_over_aborts_what_the_former_owner_left_open() {
+    let bench = Bench::shared();
+    block_on(bench.step(&bench.start(), "acme", "1")).unwrap();
+    let killed = bench.leave_transaction_open(&bench.transactional_id("killed"), &["acme"]);
+
+    let topic = bench.state_topic_of("first");
+    let restored = block_on(async move { topic.restore(&topic.all_partitions(), TIMEOUT, |_| {}).await });
+
+    assert_eq!(restored.unwrap()["acme"], b"1");
+    let woken = killed.commit_transaction(TIMEOUT);
+    assert!(woken.is_err(), "whoever wakes up later cannot commit any more");
+}
+
+#[test]
+fn a_process_of_the_same_instance_supersedes_the_former_one() {
     let bench = Bench::shared();
     let first = bench.start();
     block_on(bench.step(&first, "acme", "1")).unwrap();
 
-    let second = bench.start_as("second");
+    let second = bench.start();
     block_on(bench.step(&second, "acme", "2")).unwrap();
 
-    let Err(PublishError::Superseded { by }) = block_on(bench.step(&first, "acme", "lost")) else {
-        panic!("the first one was not superseded")
-    };
-    assert!(by.contains("`second`"), "{by}");
-    assert_eq!(block_on(bench.step(&first, "acme", "lost")), Err(PublishError::Superseded { by }));
-    // The first one has not fenced the second one in its turn.
+    // Its producer is fenced at once; the group tells it with its next word to the member.
+    let refused = || block_on(bench.step(&first, "acme", "lost")).unwrap_err();
+    eventually("the lease to be over", TIMEOUT, || (refused() == PublishError::Lost).then_some(()));
+    assert!(matches!(first.next_change(), Change::Superseded));
     block_on(bench.step(&second, "acme", "3")).unwrap();
     assert_eq!(bench.committed_values(), ["1", "2", "3"]);
+}
+
+#[test]
+fn partitions_move_to_a_second_replica_when_the_first_has_given_them_back() {
+    let bench = Bench::shared();
+    let first = bench.start();
+    assert_eq!(first.partitions(), [0, 1, 2]);
+    let second = bench.start_as("second");
+
+    let moved = eventually("a partition to move", TIMEOUT, || {
+        first.partitions();
+        second.partitions().first().copied().or_else(|| {
+            if let Ok(Change::Granted(leases)) = second.changes.lock().unwrap().try_recv() {
+                second.take(leases);
+            }
+            None
+        })
+    });
+
+    assert!(!first.partitions().contains(&moved));
+    let (kept, account) = (first.partitions()[0], "acme");
+    let record = || vec![bench.event(account, b"1"), bench.state(account, Some(b"1".to_vec()))];
+    block_on(first.publish(kept, record())).unwrap();
+    block_on(second.publish(moved, record())).unwrap();
+    assert_eq!(bench.committed_keys().len(), 2);
+}
+
+/// A lease may still be held when the group has forgotten the member: then it is the broker that refuses.
+#[test]
+fn a_member_that_the_group_does_not_know_commits_nothing() {
+    let bench = Bench::shared();
+    let first = bench.start();
+    block_on(bench.step(&first, "acme", "1")).unwrap();
+    let membership = first.membership.clone();
+    block_on(async move { membership.leave().await });
+
+    assert_eq!(block_on(bench.step(&first, "acme", "lost")), Err(PublishError::Lost));
+    assert_eq!(bench.committed_values(), ["1"]);
 }
 
 #[test]
@@ -259,7 +308,7 @@ fn shutting_down_commits_what_is_in_hand() {
     let step = spawn(bench.step(&publisher, "acme", "1"));
     eventually("the step to be in hand", TIMEOUT, || (bench.end_of_calls() > 0).then_some(()));
 
-    let handle = publisher.clone();
+    let handle = publisher.publisher.clone();
     block_on(async move { handle.shut_down(Duration::from_secs(10)).await });
 
     assert_eq!(block_on(step).unwrap(), Ok(()));
@@ -274,7 +323,7 @@ fn shutting_down_ends_in_time_while_kafka_is_away() {
     let publisher = bench.start();
     kafka.kill();
     let step = spawn(bench.step(&publisher, "acme", "1"));
-    let handle = publisher.clone();
+    let handle = publisher.publisher.clone();
     let started = std::time::Instant::now();
     block_on(async move { handle.shut_down(Duration::from_secs(4)).await });
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());

@@ -24,6 +24,7 @@ pub(super) fn kafka(check: &mut Check<'_>, raw: &RawKafka, at: &Path) -> Kafka {
         properties: check.properties(&at.key("properties"), &raw.properties.0),
         delivery: match raw.delivery {
             RawDelivery::ExactlyOnce => Delivery::ExactlyOnce,
+            RawDelivery::AtLeastOnce => Delivery::AtLeastOnce,
         },
         group_id: raw.group_id.clone(),
         instance_id: instance_id(check, raw.instance_id.as_ref(), &at.key("instance_id")),

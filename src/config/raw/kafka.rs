@@ -79,8 +79,12 @@ impl Default for RawKafka {
 #[schemars(inline)]
 pub enum RawDelivery {
     #[default]
+    /// Each event once, by Kafka's transactions.
     #[deserr(rename = "exactly_once")]
     ExactlyOnce,
+    /// Without transactions: after a failure events may come again, with the same `event_id`.
+    #[deserr(rename = "at_least_once")]
+    AtLeastOnce,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]

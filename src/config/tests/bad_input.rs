@@ -245,10 +245,6 @@ fn each_wrong_value_is_told_with_what_is_expected() {
             "4:53: accounts[0].streams[1]: `goals` is not available in this version; only `calls` is",
         ),
         (account("streams: [call]"), "4:46: accounts[0].streams[0]: `call` is unknown, did you mean `calls`?"),
-        (
-            kafka("delivery: at_least_once"),
-            "1:42: kafka.delivery: `at_least_once` is not available in this version; leave the key out or set `exactly_once`",
-        ),
         // Properties.
         (
             kafka("properties: {transactional.id: x}"),

@@ -2,7 +2,8 @@
 //!
 //! What always holds: a record counts as acknowledged only when the broker's report for it has come.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -11,12 +12,14 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::connection::ClientLog;
+use super::producer::is_refusal;
 
 /// A record that was not delivered: its number in the transaction, and why.
 pub(super) type Failure = (usize, RDKafkaErrorCode);
 
 pub(super) struct Deliveries {
     pub log: ClientLog,
+    state_topic: Arc<str>,
     reports: Mutex<Reports>,
 }
 
@@ -24,17 +27,20 @@ pub(super) struct Deliveries {
 struct Reports {
     acknowledged: usize,
     failures: Vec<Failure>,
-    last_offset: Option<i64>,
+    /// By partition of the state topic: the offset behind the record that was acknowledged last.
+    state_ends: BTreeMap<i32, i64>,
 }
 
 impl Deliveries {
-    pub fn new(log: ClientLog) -> Self {
-        Self { log, reports: Mutex::default() }
+    pub fn new(log: ClientLog, state_topic: Arc<str>) -> Self {
+        Self { log, state_topic, reports: Mutex::default() }
     }
 
     /// Before a new transaction, when no report of the former one is due any more.
     pub fn forget(&self) {
-        *self.reports() = Reports::default();
+        let mut reports = self.reports();
+        reports.acknowledged = 0;
+        reports.failures.clear();
     }
 
     pub fn acknowledged(&self) -> usize {
@@ -45,13 +51,18 @@ impl Deliveries {
         !self.reports().failures.is_empty()
     }
 
+    /// Whether a record failed that will fail again.
+    pub fn has_refusals(&self) -> bool {
+        self.reports().failures.iter().any(|(_, code)| is_refusal(*code))
+    }
+
     pub fn take_failures(&self) -> Vec<Failure> {
         std::mem::take(&mut self.reports().failures)
     }
 
-    /// The offset of the record that was acknowledged last.
-    pub fn last_offset(&self) -> Option<i64> {
-        self.reports().last_offset
+    /// Up to where the partitions of the state topic hold what was acknowledged.
+    pub fn state_ends(&self) -> BTreeMap<i32, i64> {
+        self.reports().state_ends.clone()
     }
 
     fn reports(&self) -> MutexGuard<'_, Reports> {
@@ -79,7 +90,10 @@ impl ProducerContext for Deliveries {
         match report {
             Ok(message) => {
                 reports.acknowledged += 1;
-                reports.last_offset = Some(message.offset());
+                if message.topic() == &*self.state_topic {
+                    let end = reports.state_ends.entry(message.partition()).or_default();
+                    *end = message.offset().saturating_add(1).max(*end);
+                }
             }
             Err((error, _)) => {
                 reports.failures.push((number, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)));

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::deliveries::Failure;
+use super::producer::is_refusal;
 use super::publisher::{PublishError, Step};
 use super::record::Record;
-use super::transaction::is_refusal;
 
 pub(super) struct InHand {
     pub step: Step,
@@ -20,6 +20,12 @@ pub(super) struct InHand {
 impl InHand {
     pub fn new(step: Step) -> Self {
         Self { step, first: None, fault: None }
+    }
+
+    /// How many of its records are events and dead letters; those of its state follow.
+    pub fn n_events(&self, state_topic: &str) -> usize {
+        let records = &self.step.records;
+        records.iter().position(|record| *record.topic == *state_topic).unwrap_or(records.len())
     }
 
     /// The topics that it writes to, for people.

@@ -126,6 +126,7 @@ impl Content {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lease::Lease;
     use super::super::publisher::Publisher;
     use super::*;
 
@@ -152,14 +153,15 @@ mod tests {
     async fn a_step_is_committed_with_its_state_and_acknowledged() {
         let log = MemoryLog::new("state");
         let publisher = Publisher::in_memory(log.clone());
+        let lease = Lease::of_everything();
 
-        publisher.publish(step("1")).await.map(drop).unwrap();
-        publisher.publish(step("2")).await.map(drop).unwrap();
+        publisher.publish(&lease, step("1")).await.map(drop).unwrap();
+        publisher.publish(&lease, step("2")).await.map(drop).unwrap();
 
         assert_eq!(calls(&log), [b"1", b"2"]);
         assert!(log.take_committed().is_empty(), "records are taken once");
         assert_eq!(log.state(), HashMap::from([("a/acme".to_owned(), b"2".to_vec())]));
-        publisher.publish(vec![record("state", "a/acme", None)]).await.map(drop).unwrap();
+        publisher.publish(&lease, vec![record("state", "a/acme", None)]).await.map(drop).unwrap();
         assert!(log.state().is_empty());
     }
 
@@ -167,11 +169,12 @@ mod tests {
     async fn a_step_of_unknown_outcome_is_committed_whole_or_not_at_all() {
         let log = MemoryLog::new("state");
         let publisher = Publisher::in_memory(log.clone());
+        let lease = Lease::of_everything();
         log.trouble(1, Trouble::Unknown { committed: false });
         log.trouble(2, Trouble::Unknown { committed: true });
 
         for revision in ["1", "2"] {
-            assert_eq!(publisher.publish(step(revision)).await.map(drop), Err(PublishError::Restore));
+            assert_eq!(publisher.publish(&lease, step(revision)).await.map(drop), Err(PublishError::Restore));
         }
 
         assert_eq!(calls(&log), [b"2"]);
@@ -182,10 +185,11 @@ mod tests {
     async fn a_step_can_be_left_without_an_answer() {
         let log = MemoryLog::new("state");
         let publisher = Publisher::in_memory(log.clone());
+        let lease = Lease::of_everything();
         log.trouble(1, Trouble::Silence { committed: true });
 
         tokio::select! {
-            outcome = publisher.publish(step("1")) => panic!("answered: {outcome:?}"),
+            outcome = publisher.publish(&lease, step("1")) => panic!("answered: {outcome:?}"),
             () = log.silence() => {}
         }
 

@@ -2,6 +2,8 @@
 //!
 //! - [`Publisher`] sends steps (all records that one step of an account needs: events, dead letters, state) in
 //!   transactions that many accounts share, and answers each step with the proof that it is committed.
+//! - [`Membership`] is this replica's part in the consumer group that divides the state topic; each of its partitions
+//!   is a [`Lease`], without which nothing is published.
 //! - [`MemoryLog`] takes steps in the place of brokers, for rehearsals.
 //! - [`StateTopic`] reads back what those steps left in the compacted state topic.
 //! - [`topics`] checks the topics, creates them when that is allowed, and says what is wrong in words for people.
@@ -13,20 +15,23 @@
 mod connection;
 mod deliveries;
 mod in_hand;
+mod lease;
+mod membership;
 mod memory;
 mod observer;
-mod owner;
+mod producer;
 mod publisher;
 mod record;
 mod state_topic;
 mod stop;
 pub mod topics;
-mod transaction;
 mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
+pub use lease::Lease;
+pub use membership::{Change, Membership, MembershipSettings, Tenure};
 pub use memory::{Committed, MemoryLog, Trouble};
 pub use observer::{KafkaEvent, Observer};
-pub use publisher::{Acknowledged, PublishError, Publisher, PublisherSettings, StartError};
+pub use publisher::{Acknowledged, Delivery, PublishError, Publisher, PublisherSettings, StartError};
 pub use record::{MAX_RECORD_BYTES, Record};
-pub use state_topic::{RestoreError, RestoreProgress, StateTopic, partition_of};
+pub use state_topic::{RestoreError, RestoreProgress, StateTopic, Takeover, partition_of};

@@ -4,12 +4,14 @@
 //! bounds what waits there, hands steps over and gives their answers back. In rehearsals a log in memory stands in the
 //! place of both.
 
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::connection::{Connection, InvalidProperty, Unreachable};
+use super::lease::Lease;
+use super::membership::Membership;
 use super::memory::MemoryLog;
 use super::observer::Observer;
 use super::record::{MAX_RECORD_BYTES, Record};
@@ -19,13 +21,24 @@ use super::worker;
 /// The bytes of steps that may wait or be in flight, all accounts together. Above that, publishing waits.
 const ROOM_KIB: usize = 16 * 1024;
 
+/// What Kafka promises of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// All of its records in one transaction.
+    ExactlyOnce,
+    /// Its events, then its state; the events again when that breaks off in between. For clusters without transactions.
+    AtLeastOnce,
+}
+
 #[derive(Clone)]
 pub struct PublisherSettings {
+    pub delivery: Delivery,
     pub connection: Connection,
-    /// Also the `transactional.id`: a second process with the same group takes over.
-    pub group_id: String,
-    pub instance_id: String,
-    pub state_topic: String,
+    /// Of this replica alone: what a former process left open under it is aborted.
+    pub transactional_id: String,
+    /// The right to commit: the broker compares it with the group's present members.
+    pub membership: Membership,
+    pub state_topic: Arc<str>,
     /// A transaction is closed after this long ...
     pub commit_interval: Duration,
     /// ... or when it holds so many records.
@@ -52,11 +65,9 @@ pub enum PublishError {
     /// The step may be committed or not, only the state topic tells: read it again, then plan anew.
     #[error("the outcome of the transaction is not known; the state topic tells")]
     Restore,
-    /// Another process with the same group has taken over. It is final for this publisher.
-    #[error(
-        "another callfeed with the same `kafka.group_id` has taken over: {by}; stop one of the two, or give them different groups and state topics"
-    )]
-    Superseded { by: String },
+    /// The partition is another replica's now. Nothing of the step was published, or its new owner has seen it.
+    #[error("the account's partition is not this replica's any more")]
+    Lost,
     /// These records (by their index in the step) are larger than the broker or the topic takes. Nothing of the
     /// step was published.
     #[error("{} of the records in the step are larger than their topic takes", records.len())]
@@ -77,11 +88,15 @@ pub enum StartError {
     Unreachable(#[from] Unreachable),
     #[error(transparent)]
     InvalidProperty(#[from] InvalidProperty),
-    /// Another process with the same group took over while this one was starting.
-    #[error("another callfeed with the same `kafka.group_id` is starting at the same time")]
-    Contended,
-    #[error("kafka refuses transactions of `{group_id}`: {reason}; {remedy}")]
-    Refused { group_id: String, reason: String, remedy: String },
+    /// Another process with the same transactional id took over while this one was starting.
+    #[error(
+        "another process uses the transactional id `{transactional_id}`; each replica needs a `kafka.instance_id` of its own"
+    )]
+    Contended { transactional_id: String },
+    #[error(
+        "kafka refuses transactions of `{transactional_id}`: {reason}; callfeed's principal needs the operations WRITE and DESCRIBE on TRANSACTIONAL_ID `{transactional_id}`"
+    )]
+    Refused { transactional_id: String, reason: String },
     #[error("the producer's thread does not run: {0}")]
     Thread(String),
 }
@@ -89,7 +104,7 @@ pub enum StartError {
 impl StartError {
     /// Whether another try may succeed without anybody acting.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Contended)
+        matches!(self, Self::Unreachable(_) | Self::Contended { .. })
     }
 }
 
@@ -119,8 +134,8 @@ impl Publisher {
         Publisher { way, room: Arc::new(Semaphore::new(ROOM_KIB)), stop: Arc::default(), end: Arc::default() }
     }
 
-    /// Starts a producer and makes this process the owner of the group: transactions that a former process left
-    /// open are aborted, and a former process that still runs is superseded. Tries once, for some seconds.
+    /// Starts a producer. Transactions that a former process left open under its id are aborted, and that process, if it
+    /// still runs, is fenced. Tries once, for some seconds.
     pub async fn start(settings: PublisherSettings) -> Result<Publisher, StartError> {
         let (inbox, steps) = mpsc::channel();
         let (started, outcome) = oneshot::channel();
@@ -134,7 +149,9 @@ impl Publisher {
 
     /// Publishes all records of one step, and returns when they are committed. The step joins the open transaction;
     /// it is sent again, as it is, when that is aborted. Safe to drop: the step is then published or not as a whole.
-    pub async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {
+    ///
+    /// The lease is that of the partition that the step's state records go to.
+    pub async fn publish(&self, lease: &Lease, records: Vec<Record>) -> Result<Acknowledged, PublishError> {
         let sizes: Vec<usize> = records.iter().map(Record::size).collect();
         let oversized: Vec<usize> = (0..records.len()).filter(|index| sizes[*index] > MAX_RECORD_BYTES).collect();
         if !oversized.is_empty() {
@@ -147,10 +164,10 @@ impl Publisher {
         let bytes = sizes.iter().sum();
         let room = self.room_for(bytes).await?;
         let (answer, outcome) = oneshot::channel();
-        if inbox.send(Step { records, bytes, answer, _room: room }).is_err() {
-            return Err(self.end.cause());
+        if inbox.send(Step { lease: lease.clone(), records, bytes, answer, _room: room }).is_err() {
+            return Err(PublishError::Stopped);
         }
-        outcome.await.unwrap_or_else(|_| Err(self.end.cause()))
+        outcome.await.unwrap_or(Err(PublishError::Stopped))
     }
 
     /// Closes the transaction in hand (committed if there is time, otherwise aborted) and stops the producer.
@@ -166,12 +183,13 @@ impl Publisher {
     async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, PublishError> {
         let kib = bytes.div_ceil(1024).clamp(1, ROOM_KIB);
         let kib = u32::try_from(kib).unwrap_or(u32::MAX);
-        self.room.clone().acquire_many_owned(kib).await.map_err(|_| self.end.cause())
+        self.room.clone().acquire_many_owned(kib).await.map_err(|_| PublishError::Stopped)
     }
 }
 
 /// One step on its way to the worker.
 pub(super) struct Step {
+    pub lease: Lease,
     pub records: Vec<Record>,
     pub bytes: usize,
     pub answer: oneshot::Sender<Result<Acknowledged, PublishError>>,
@@ -185,26 +203,19 @@ impl Step {
     }
 }
 
-/// How the worker ended, for those who come later.
-struct End {
-    cause: OnceLock<PublishError>,
-    reached: Semaphore,
-}
+/// Reached when the worker has ended.
+struct End(Semaphore);
 
 impl Default for End {
     fn default() -> Self {
-        Self { cause: OnceLock::new(), reached: Semaphore::new(0) }
+        Self(Semaphore::new(0))
     }
 }
 
 impl End {
-    fn cause(&self) -> PublishError {
-        self.cause.get().cloned().unwrap_or(PublishError::Stopped)
-    }
-
     async fn reached(&self) {
         // No permit is ever given: this returns when the semaphore is closed.
-        let _ = self.reached.acquire().await;
+        let _ = self.0.acquire().await;
     }
 }
 
@@ -214,17 +225,10 @@ pub(super) struct Ending {
     room: Arc<Semaphore>,
 }
 
-impl Ending {
-    pub fn because(&self, cause: PublishError) {
-        // It ends once; a second word would not be the cause.
-        let _ = self.end.cause.set(cause);
-    }
-}
-
 impl Drop for Ending {
     fn drop(&mut self) {
         self.room.close();
-        self.end.reached.close();
+        self.end.0.close();
     }
 }
 
@@ -234,51 +238,66 @@ mod tests {
     use std::collections::BTreeMap;
 
     use rdkafka::mocking::MockCluster;
+    use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
-    use crate::edge::kafka::StateTopic;
+    use crate::edge::kafka::{Change, MembershipSettings, StateTopic, Takeover, Tenure};
 
     #[tokio::test]
     async fn what_is_published_to_the_in_process_cluster_is_restored() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("state", 2, 1).unwrap();
-        let settings = settings(cluster.bootstrap_servers());
+        let (settings, mut changes) = settings(cluster.bootstrap_servers());
         let publisher = Publisher::start(settings.clone()).await.unwrap();
         let (one, two) = (vec![record("acme", "1"), record("other", "1")], vec![record("acme", "2")]);
 
-        publisher.publish(one).await.map(drop).unwrap();
-        publisher.publish(two).await.map(drop).unwrap();
+        let Some(Change::Granted(leases)) = changes.recv().await else { panic!("nothing was assigned") };
+        assert_eq!(leases.iter().map(Lease::partition).collect::<Vec<_>>(), [0, 1]);
+
+        publisher.publish(&leases[0], one).await.map(drop).unwrap();
+        publisher.publish(&leases[1], two).await.map(drop).unwrap();
         publisher.shut_down(Duration::from_secs(10)).await;
 
-        assert_eq!(publisher.publish(Vec::new()).await.map(drop), Err(PublishError::Stopped));
+        assert_eq!(publisher.publish(&leases[0], Vec::new()).await.map(drop), Err(PublishError::Stopped));
+        settings.membership.leave().await;
         let state = StateTopic {
             connection: settings.connection,
-            group_id: settings.group_id,
+            group_id: "group".to_owned(),
             topic: "state".into(),
             partitions: 2,
+            takeover: Takeover::Wait,
         };
         let restored = state.restore(&state.all_partitions(), Duration::from_secs(30), |_| {}).await.unwrap();
         let expected = [("acme".to_owned(), b"2".to_vec()), ("other".to_owned(), b"1".to_vec())];
         assert_eq!(restored, expected.into_iter().collect());
     }
 
-    fn settings(bootstrap_servers: String) -> PublisherSettings {
+    fn settings(bootstrap_servers: String) -> (PublisherSettings, UnboundedReceiver<Change>) {
         let connection = Connection {
             bootstrap_servers,
             client_id: "test".to_owned(),
             producer_properties: BTreeMap::new(),
             consumer_properties: BTreeMap::new(),
         };
-        PublisherSettings {
-            connection,
+        let (membership, changes) = Membership::join(MembershipSettings {
+            connection: connection.clone(),
             group_id: "group".to_owned(),
-            instance_id: "instance".to_owned(),
+            tenure: Tenure::Static { instance_id: "instance".to_owned() },
             state_topic: "state".to_owned(),
+        })
+        .unwrap();
+        let settings = PublisherSettings {
+            delivery: Delivery::ExactlyOnce,
+            connection,
+            transactional_id: "group-instance".to_owned(),
+            membership,
+            state_topic: "state".into(),
             commit_interval: Duration::from_millis(10),
             commit_max_events: 100,
             max_batch_bytes: 100_000,
             observer: Arc::new(|_| {}),
-        }
+        };
+        (settings, changes)
     }
 
     fn record(key: &str, value: &str) -> Record {

@@ -16,6 +16,10 @@ const BATCH_OVERHEAD: usize = 128;
 /// What a header adds to its name and value: two lengths as varints.
 const HEADER_OVERHEAD: usize = 10;
 
+/// The header of state records that names the transactional id of who wrote them: whoever takes the partition over can
+/// have Kafka abort what that one left open, instead of waiting for the time-out of its transaction.
+pub(super) const WRITER: &str = "callfeed-transactional-id";
+
 /// One record to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -37,6 +41,11 @@ impl Record {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + HEADER_OVERHEAD);
         BATCH_OVERHEAD + length(&self.key) + length(&self.value) + headers.sum::<usize>()
+    }
+
+    /// Notes who writes the record, see [`WRITER`].
+    pub(super) fn sign(&mut self, transactional_id: &str) {
+        self.headers.push((WRITER, Cow::Owned(transactional_id.as_bytes().to_vec())));
     }
 
     pub(super) fn native_headers(&self) -> Option<OwnedHeaders> {

@@ -4,23 +4,31 @@
 //! that were open then. The end to reach is therefore the high watermark (which counts open transactions), not the
 //! last stable offset (which `read_committed` consumers are told, and which stands still before an open one).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::connection::{ClientLog, Connection, InvalidProperty, Unreachable};
-use super::owner;
+use super::producer;
+use super::record::WRITER;
 
 /// How long one question to a broker may take before it counts as unanswered.
 const REQUEST: Duration = Duration::from_secs(5);
 
+/// How long a former owner's transaction may take to be aborted.
+const ABORT: Duration = Duration::from_secs(10);
+
 /// How often the end of an open transaction is asked for.
 const OPEN_TRANSACTION_POLL: Duration = Duration::from_millis(50);
+
+/// How long a transaction may stay open before whoever takes the partition over has it aborted: a former owner that lives
+/// has finished before, but brokers may still be at writing the end.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The partition of the state topic that holds what belongs to an account. Contract with every record ever written:
 /// another hash, or another number of partitions, would lose all progress.
@@ -37,6 +45,17 @@ pub struct StateTopic {
     pub group_id: String,
     pub topic: Arc<str>,
     pub partitions: i32,
+    /// Whose transactions a restore may abort.
+    pub takeover: Takeover,
+}
+
+/// What a restore does about transactions that it finds open.
+#[derive(Clone, Debug)]
+pub enum Takeover {
+    /// It waits for their end: whoever only reads disturbs nobody.
+    Wait,
+    /// It has them aborted, as the partitions are its own now, but for those of its own producer.
+    Abort { own: String },
 }
 
 /// How far a restore is. `records` can stay below `total`, which counts offsets: compaction and the marks of
@@ -134,7 +153,13 @@ impl StateTopic {
         within: Duration,
     ) -> Result<(), RestoreError> {
         for range in ranges {
-            while self.watermarks(consumer, range.partition)?.1 < range.end {
+            let mut former = FormerWriters::default();
+            loop {
+                let stable = self.watermarks(consumer, range.partition)?.1;
+                if stable >= range.end {
+                    break;
+                }
+                former.abort_after(GRACE, self, range.partition, stable..range.end);
                 if started.elapsed() > within {
                     let (topic, partition) = (self.topic.clone(), range.partition);
                     return Err(RestoreError::OpenTransaction { topic, partition, waited: within });
@@ -151,6 +176,27 @@ impl StateTopic {
         consumer.fetch_watermarks(&self.topic, partition, REQUEST).map_err(|error| self.error(consumer, &error))
     }
 
+    /// The transactional ids behind the records of a range of offsets, committed or not.
+    fn writers(&self, partition: i32, offsets: std::ops::Range<i64>) -> Result<BTreeSet<String>, RestoreError> {
+        let consumer = self.consumer("read_uncommitted")?;
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(&self.topic, partition, Offset::Offset(offsets.start))
+            .and_then(|()| consumer.assign(&assignment))
+            .map_err(|error| self.error(&consumer, &error))?;
+        let (started, mut writers) = (Instant::now(), BTreeSet::new());
+        while started.elapsed() < REQUEST {
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) if message.offset() >= offsets.end => break,
+                Some(Ok(message)) => writers.extend(writer(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) => return Err(self.error(&consumer, &error)),
+                None => {}
+            }
+        }
+        Ok(writers)
+    }
+
     fn consumer(&self, isolation: &str) -> Result<BaseConsumer<ClientLog>, InvalidProperty> {
         assigned_consumer(&self.connection, &self.group_id, isolation)
     }
@@ -164,6 +210,11 @@ impl StateTopic {
         }
         self.connection.unreachable(reason).into()
     }
+}
+
+fn writer(message: &BorrowedMessage<'_>) -> Option<String> {
+    let header = message.headers()?.iter().find(|header| header.key == WRITER)?;
+    Some(String::from_utf8_lossy(header.value?).into_owned())
 }
 
 /// A consumer that is told what to read and commits nothing.
@@ -202,6 +253,37 @@ pub(super) fn is_refusal(error: &KafkaError) -> bool {
                 | UnknownTopicOrPartition
         )
     )
+}
+
+/// Who wrote what is still open in a partition.
+#[derive(Default)]
+struct FormerWriters {
+    since: Option<Instant>,
+    done: bool,
+}
+
+impl FormerWriters {
+    /// Has their transactions aborted when they were open for so long, once. Where that fails, their time-outs end them.
+    fn abort_after(&mut self, grace: Duration, state: &StateTopic, partition: i32, open: std::ops::Range<i64>) {
+        let Takeover::Abort { own } = &state.takeover else { return };
+        if self.done || self.since.get_or_insert_with(Instant::now).elapsed() < grace {
+            return;
+        }
+        self.done = true;
+        let writers = match state.writers(partition, open) {
+            Ok(writers) => writers,
+            Err(error) => {
+                tracing::warn!(partition, %error, "who left a transaction open cannot be read, waiting for its time-out");
+                return;
+            }
+        };
+        for writer in writers.iter().filter(|writer| *writer != own) {
+            tracing::info!(partition, transactional_id = writer, "aborting what the former owner left open");
+            if let Err(reason) = producer::abort_open_transaction_of(&state.connection, writer, ABORT) {
+                tracing::warn!(partition, transactional_id = writer, %reason, "not aborted, waiting for its time-out");
+            }
+        }
+    }
 }
 
 struct Range {
@@ -288,9 +370,6 @@ impl<'a> Reading<'a> {
                 "a record of the state topic has no key that callfeed writes; it is left alone");
             return;
         };
-        if owner::is_owner_key(key) {
-            return;
-        }
         match message.payload() {
             Some(value) => drop(self.latest.insert(key.to_owned(), value.to_vec())),
             None => drop(self.latest.remove(key)),

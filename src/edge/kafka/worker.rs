@@ -7,30 +7,33 @@
 //!        send the others again|   +-----------> aborting <----------+----------------+
 //!                             |                    | answer the steps at fault        v
 //!                             +--------------------+                             rebuilding -> answer all `Restore`
-//!                                                                                    |
-//!                                                                                    +-> superseded or stopped: end
 //! ```
+//!
+//! Before a transaction is committed, the broker is told which member of which generation of the group it comes from, and
+//! refuses it when that is not so any more (KIP-447). A step whose lease is over is taken out, and the others are sent
+//! again without it.
 //!
 //! A producer that breaks while it aborts is rebuilt too, but its steps are sent again: nobody has asked for their
 //! commit, so it is known that they are not committed.
 //!
 //! What always holds: a step is in `in_hand` from the moment it is taken until it is answered, and it is answered
-//! `Ok` only after the commit of a transaction in which each of its records was acknowledged.
+//! `Ok` only after the commit of a transaction in which each of its records was acknowledged. With delivery at least once
+//! there is no transaction: what takes its place is [`super::producer`]'s concern.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::connection::Unreachable;
 use super::deliveries::Failure;
 use super::in_hand::{InHand, refused_record};
+use super::lease::Lease;
 use super::observer::KafkaEvent;
-use super::owner::Owner;
-use super::publisher::{Acknowledged, Ending, PublishError, PublisherSettings, StartError, Step};
+use super::producer::{InitialiseError, LAST_MOMENT, SendError, StepProducer, Trouble};
+use super::publisher::{Acknowledged, Delivery, Ending, PublishError, PublisherSettings, StartError, Step};
 use super::stop::Stop;
-use super::transaction::{InitialiseError, LAST_MOMENT, SendError, TransactionalProducer, Trouble};
 
 /// A transaction is closed when it holds so many bytes: half of what may be in flight, so that the other half can
 /// gather while it commits.
@@ -41,9 +44,6 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// How long one try to start may take.
 const START: Duration = Duration::from_secs(15);
-
-/// How long a process that has fenced this one may take to write its owner record.
-const NEWCOMER: Duration = Duration::from_secs(10);
 
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
@@ -60,7 +60,8 @@ pub(super) fn spawn(
         Ok(worker) => {
             // Whoever started it may have gone; the worker then finds its inbox closed.
             let _ = started.send(Ok(()));
-            worker.work(&ending);
+            worker.work();
+            drop(ending);
         }
         Err(error) => drop(started.send(Err(error))),
     };
@@ -75,11 +76,12 @@ struct Worker {
     settings: PublisherSettings,
     inbox: Receiver<Step>,
     stop: Arc<Stop>,
-    producer: TransactionalProducer,
-    owner: Owner,
-    owner_offset: i64,
+    producer: StepProducer,
     in_hand: Vec<InHand>,
 }
+
+/// There is no time left: what is in hand is answered so.
+struct Stopping;
 
 /// Whether more steps may join a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,43 +92,45 @@ enum Group {
 
 impl Worker {
     fn start(settings: PublisherSettings, inbox: Receiver<Step>, stop: Arc<Stop>) -> Result<Self, StartError> {
-        let mut producer = TransactionalProducer::create(&settings, Arc::clone(&stop))?;
-        producer.initialise(START).map_err(|error| start_error(&settings, error))?;
-        let owner = Owner::new(&settings.instance_id);
-        let owner_offset = write_owner(&settings, &mut producer, &owner)?;
-        Ok(Self { settings, inbox, stop, producer, owner, owner_offset, in_hand: Vec::new() })
+        let producer = new_producer(&settings, &stop)?;
+        Ok(Self { settings, inbox, stop, producer, in_hand: Vec::new() })
     }
 
-    /// Works until the end, and says why it ended before it closes its inbox.
-    fn work(mut self, ending: &Ending) {
-        let end = loop {
-            if self.stop.is_requested() {
-                break PublishError::Stopped;
-            }
+    /// Works until it is told to stop.
+    fn work(mut self) {
+        while !self.stop.is_requested() {
             match self.inbox.recv_timeout(IDLE) {
                 Ok(step) => {
                     self.take(step);
-                    if let Err(end) = self.commit_group(Group::Open) {
-                        break end;
+                    if self.commit_group(Group::Open).is_err() {
+                        break;
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => self.producer.serve(),
-                Err(RecvTimeoutError::Disconnected) => break PublishError::Stopped,
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-        };
-        ending.because(end.clone());
-        self.answer_all(&end);
-        self.inbox.try_iter().for_each(|step| step.answer(Err(end.clone())));
+        }
+        self.answer_all(&PublishError::Stopped);
+        self.inbox.try_iter().for_each(|step| step.answer(Err(PublishError::Stopped)));
     }
 
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, mut step: Step) {
+        let transactional_id = &self.settings.transactional_id;
+        step.records
+            .iter_mut()
+            .filter(|record| record.topic == self.settings.state_topic)
+            .for_each(|record| record.sign(transactional_id));
         self.in_hand.push(InHand::new(step));
     }
 
-    /// Brings the steps in hand, and those that join meanwhile, to their answers. `Err` is the end of the worker.
-    fn commit_group(&mut self, group: Group) -> Result<(), PublishError> {
+    /// Brings the steps in hand, and those that join meanwhile, to their answers.
+    fn commit_group(&mut self, group: Group) -> Result<(), Stopping> {
         let mut backoff = BACKOFF;
-        while !self.in_hand.is_empty() {
+        loop {
+            self.answer_lost();
+            if self.in_hand.is_empty() {
+                return Ok(());
+            }
             match self.transact(group) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Abort { reason, refused, commit_sent }) => {
@@ -147,15 +151,21 @@ impl Worker {
                 Err(trouble) => self.restore(trouble)?,
             }
             if self.stop.is_due(LAST_MOMENT) {
-                return Err(PublishError::Stopped);
+                return Err(Stopping);
             }
         }
-        Ok(())
+    }
+
+    /// Steps of partitions that are not this replica's any more.
+    fn answer_lost(&mut self) {
+        for lost in self.in_hand.extract_if(.., |in_hand| !in_hand.step.lease.is_held()) {
+            lost.step.answer(Err(PublishError::Lost));
+        }
     }
 
     /// Makes sure that nothing of the transaction is committed, and returns what failed in it. The steps stay in hand,
     /// unless their commit had been sent and the abort did not succeed.
-    fn abort(&mut self, commit_sent: bool) -> Result<Vec<Failure>, PublishError> {
+    fn abort(&mut self, commit_sent: bool) -> Result<Vec<Failure>, Stopping> {
         // The culprit's report may come before the abort or with it.
         let mut failures = self.producer.take_failures();
         match self.producer.abort() {
@@ -170,7 +180,7 @@ impl Worker {
 
     /// Kafka has refused a transaction without saying which step is to blame: each gets one of its own, so that one
     /// account's fault is not that of all.
-    fn single_out(&mut self, reason: &str) -> Result<(), PublishError> {
+    fn single_out(&mut self, reason: &str) -> Result<(), Stopping> {
         if let [blamed] = &self.in_hand[..] {
             let refused = PublishError::Refused { reason: format!("{}: {reason}", blamed.topics()) };
             self.observe_failure("refused");
@@ -193,10 +203,15 @@ impl Worker {
         let opened = Instant::now();
         self.producer.begin()?;
         for index in 0..self.in_hand.len() {
-            self.send(index)?;
+            self.send_first(index)?;
         }
         if group == Group::Open {
             self.collect(opened)?;
+        }
+        self.producer.settle()?;
+        self.confirm()?;
+        if self.settings.delivery == Delivery::AtLeastOnce {
+            self.send_state()?;
         }
         self.producer.commit()?;
         let (steps, records) = (self.in_hand.len(), self.producer.sent());
@@ -215,7 +230,7 @@ impl Worker {
             match self.inbox.recv_timeout(left.min(IDLE)) {
                 Ok(step) => {
                     self.take(step);
-                    self.send(self.in_hand.len() - 1)?;
+                    self.send_first(self.in_hand.len() - 1)?;
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.producer.serve();
@@ -232,10 +247,46 @@ impl Worker {
         self.producer.sent() >= self.settings.commit_max_events || bytes >= MAX_TRANSACTION_BYTES
     }
 
-    fn send(&mut self, index: usize) -> Result<(), Trouble> {
+    /// Makes sure that what is in hand is still this replica's to write. The group is looked at before the leases: one
+    /// that is held then was held in that generation, and the broker compares the generation.
+    fn confirm(&self) -> Result<(), Trouble> {
+        let aborted = |reason: &str| Trouble::Abort { reason: reason.to_owned(), refused: false, commit_sent: false };
+        let membership = &self.settings.membership;
+        let member = membership.metadata().ok_or_else(|| aborted("this replica is not in the group"))?;
+        let leases = || self.in_hand.iter().map(|in_hand| &in_hand.step.lease);
+        if !leases().all(Lease::is_held) {
+            return Err(aborted("a partition was taken away"));
+        }
+        let partitions = leases().map(Lease::partition).collect();
+        self.producer.confirm(membership, &member, &partitions)
+    }
+
+    /// What goes out as soon as a step has come: all of it in a transaction, otherwise its events.
+    fn send_first(&mut self, index: usize) -> Result<(), Trouble> {
+        let in_hand = &self.in_hand[index];
+        let n_records = match self.settings.delivery {
+            Delivery::ExactlyOnce => in_hand.step.records.len(),
+            Delivery::AtLeastOnce => in_hand.n_events(&self.settings.state_topic),
+        };
+        self.send(index, 0..n_records)
+    }
+
+    /// The state of all steps, when their events are acknowledged.
+    fn send_state(&mut self) -> Result<(), Trouble> {
+        for index in 0..self.in_hand.len() {
+            let in_hand = &self.in_hand[index];
+            let state = in_hand.n_events(&self.settings.state_topic)..in_hand.step.records.len();
+            self.send(index, state)?;
+        }
+        self.producer.settle()
+    }
+
+    fn send(&mut self, index: usize, records: Range<usize>) -> Result<(), Trouble> {
         let in_hand = &mut self.in_hand[index];
-        in_hand.first = Some(self.producer.sent());
-        for (position, record) in in_hand.step.records.iter().enumerate() {
+        // Those before them were sent in this transaction as well.
+        in_hand.first = Some(self.producer.sent() - records.start);
+        for position in records {
+            let record = &in_hand.step.records[position];
             let fault = match self.producer.send(record) {
                 Ok(()) => continue,
                 Err(SendError::Trouble(trouble)) => return Err(trouble),
@@ -273,7 +324,7 @@ impl Worker {
     }
 
     /// A new producer that sends records of this size alone, so that the next refusal tells which one is meant.
-    fn shrink_batches(&mut self, record_bytes: usize) -> Result<(), PublishError> {
+    fn shrink_batches(&mut self, record_bytes: usize) -> Result<(), Stopping> {
         self.settings.max_batch_bytes = record_bytes.saturating_sub(1).max(1);
         let max_batch_bytes = self.settings.max_batch_bytes;
         tracing::warn!(
@@ -285,66 +336,51 @@ impl Worker {
 
     /// What became of the transaction is not known: the steps in hand have to be compared with the state topic, which
     /// tells when a new producer has resolved what is open.
-    fn restore(&mut self, trouble: Trouble) -> Result<(), PublishError> {
+    fn restore(&mut self, trouble: Trouble) -> Result<(), Stopping> {
         self.recover(trouble)?;
         self.answer_all(&PublishError::Restore);
         Ok(())
     }
 
-    /// The producer is of no more use: a new one takes its place.
-    fn recover(&mut self, trouble: Trouble) -> Result<(), PublishError> {
-        let patience = match trouble {
+    /// The producer is of no more use: a new one takes its place. Whether this replica may go on to write, the broker
+    /// tells with the next commit.
+    fn recover(&mut self, trouble: Trouble) -> Result<(), Stopping> {
+        match trouble {
             Trouble::OutOfTime => {
                 // Best effort: what stays open, the next start or the broker aborts.
                 let _ = self.producer.abort();
-                return Err(PublishError::Stopped);
+                return Err(Stopping);
             }
             Trouble::Fenced => {
-                tracing::warn!("kafka producer fenced, looking who did it");
+                tracing::warn!("kafka producer fenced, starting a new one");
                 self.observe_failure("fenced");
-                NEWCOMER
             }
             Trouble::Abort { reason, .. } | Trouble::Broken(reason) => {
                 tracing::warn!(%reason, "kafka producer broken, starting a new one");
-                Duration::ZERO
             }
-        };
-        self.rebuild(patience)?;
+        }
+        self.rebuild()?;
         self.observe_failure("rebuilt");
         tracing::info!("kafka producer rebuilt");
         Ok(())
     }
 
-    /// Replaces the producer, unless another process is the owner now. Tries until it succeeds or is to stop.
-    fn rebuild(&mut self, mut patience: Duration) -> Result<(), PublishError> {
+    /// Replaces the producer. Tries until it succeeds or is to stop.
+    fn rebuild(&mut self) -> Result<(), Stopping> {
         let mut backoff = BACKOFF;
         while !self.stop.is_requested() {
-            let problem = match self.owner.successor(&self.settings, self.owner_offset, patience, &self.stop) {
-                Ok(Some(by)) => return Err(PublishError::Superseded { by }),
-                Ok(None) if self.stop.is_requested() => break,
-                Ok(None) => match self.replace_producer() {
-                    Ok(()) => return Ok(()),
-                    Err(StartError::Contended) => {
-                        patience = NEWCOMER;
-                        continue;
-                    }
-                    Err(error) => error.to_string(),
-                },
-                Err(reason) => self.settings.connection.unreachable(reason).to_string(),
-            };
-            tracing::warn!(%problem, "kafka producer not rebuilt yet");
+            match new_producer(&self.settings, &self.stop) {
+                Ok(producer) => {
+                    self.producer = producer;
+                    return Ok(());
+                }
+                Err(problem) => tracing::warn!(%problem, "kafka producer not rebuilt yet"),
+            }
             self.observe_failure("unreachable");
             self.stop.sleep(backoff.mul_f64(0.5 + fastrand::f64()));
             backoff = (backoff * 2).min(MAX_BACKOFF);
         }
-        Err(PublishError::Stopped)
-    }
-
-    fn replace_producer(&mut self) -> Result<(), StartError> {
-        let producer = TransactionalProducer::create(&self.settings, Arc::clone(&self.stop))?;
-        producer.initialise(START).map_err(|error| start_error(&self.settings, error))?;
-        self.producer = producer;
-        Ok(())
+        Err(Stopping)
     }
 
     fn answer_all(&mut self, error: &PublishError) {
@@ -356,42 +392,13 @@ impl Worker {
     }
 }
 
-/// Makes this process known as the owner, and returns where the record lies.
-fn write_owner(
-    settings: &PublisherSettings,
-    producer: &mut TransactionalProducer,
-    owner: &Owner,
-) -> Result<i64, StartError> {
-    let unreachable = |reason: String| StartError::Unreachable(settings.connection.unreachable(reason));
-    let failed = |trouble| match trouble {
-        Trouble::Fenced => StartError::Contended,
-        Trouble::Abort { reason, refused: true, .. } => refused(settings, reason),
-        Trouble::Abort { reason, .. } | Trouble::Broken(reason) => unreachable(reason),
-        Trouble::OutOfTime => unreachable("stopped while starting".to_owned()),
-    };
-    producer.begin().map_err(failed)?;
-    producer.send(&owner.record(settings)).map_err(|error| match error {
-        SendError::Trouble(trouble) => failed(trouble),
-        SendError::TooLarge => unreachable("the owner record does not fit".to_owned()),
-        SendError::Refused(code) => refused(settings, code.to_string()),
-    })?;
-    producer.commit().map_err(failed)?;
-    producer.last_offset().ok_or_else(|| unreachable("the owner record has no offset".to_owned()))
-}
-
-fn start_error(settings: &PublisherSettings, error: InitialiseError) -> StartError {
-    match error {
-        InitialiseError::Unanswered(reason) => Unreachable::into(settings.connection.unreachable(reason)),
-        InitialiseError::Fenced => StartError::Contended,
-        InitialiseError::Refused(reason) => refused(settings, reason),
+fn new_producer(settings: &PublisherSettings, stop: &Arc<Stop>) -> Result<StepProducer, StartError> {
+    let producer = StepProducer::create(settings, Arc::clone(stop))?;
+    let transactional_id = settings.transactional_id.clone();
+    match producer.initialise(START) {
+        Ok(()) => Ok(producer),
+        Err(InitialiseError::Unanswered(reason)) => Err(settings.connection.unreachable(reason).into()),
+        Err(InitialiseError::Fenced) => Err(StartError::Contended { transactional_id }),
+        Err(InitialiseError::Refused(reason)) => Err(StartError::Refused { transactional_id, reason }),
     }
-}
-
-fn refused(settings: &PublisherSettings, reason: String) -> StartError {
-    let group_id = settings.group_id.clone();
-    let remedy = format!(
-        "callfeed's principal needs the operations WRITE and DESCRIBE on TRANSACTIONAL_ID `{group_id}`, and WRITE on TOPIC `{}`",
-        settings.state_topic
-    );
-    StartError::Refused { group_id, reason, remedy }
 }

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use callfeed::edge::kafka::topics::{self, Creation, TopicPlan, TopicProblem};
 use callfeed::edge::kafka::{
-    Connection, KafkaEvent, PublishError, Publisher, PublisherSettings, Record, RestoreError, StateTopic,
+    Change, Connection, Delivery, KafkaEvent, Lease, Membership, MembershipSettings, PublishError, Publisher,
+    PublisherSettings, Record, RestoreError, StateTopic, Takeover, Tenure,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::support::{Cluster, Servers, block_on, eventually, unique_name};
 
@@ -30,6 +33,7 @@ pub struct Bench {
     pub properties: BTreeMap<String, String>,
     pub commit_interval: Duration,
     pub commit_max_events: usize,
+    pub delivery: Delivery,
     pub events: Arc<Mutex<Vec<KafkaEvent>>>,
 }
 
@@ -47,6 +51,7 @@ impl Bench {
             properties: BTreeMap::new(),
             commit_interval: Duration::from_millis(100),
             commit_max_events: 5000,
+            delivery: Delivery::ExactlyOnce,
             events: Arc::default(),
         }
     }
@@ -81,29 +86,46 @@ impl Bench {
         }
     }
 
-    pub fn start(&self) -> Publisher {
+    pub fn start(&self) -> Replica {
         self.start_as("first")
     }
 
-    pub fn start_as(&self, instance: &str) -> Publisher {
+    pub fn start_as(&self, instance: &str) -> Replica {
         let events = Arc::clone(&self.events);
+        let (membership, changes) = self.join_as(instance);
         let settings = PublisherSettings {
+            delivery: self.delivery,
             connection: self.connection(),
-            group_id: self.group.clone(),
-            instance_id: instance.to_owned(),
-            state_topic: self.state.clone(),
+            transactional_id: self.transactional_id(instance),
+            membership: membership.clone(),
+            state_topic: self.state.as_str().into(),
             commit_interval: self.commit_interval,
             commit_max_events: self.commit_max_events,
             max_batch_bytes: 256 * 1024,
             observer: Arc::new(move |event| events.lock().unwrap().push(event)),
         };
-        block_on(async move { Publisher::start(settings).await }).unwrap()
+        let publisher = block_on(async move { Publisher::start(settings).await }).unwrap();
+        Replica::of(publisher, membership, changes)
+    }
+
+    fn join_as(&self, instance: &str) -> (Membership, UnboundedReceiver<Change>) {
+        let settings = MembershipSettings {
+            connection: self.connection_of_a_consumer(),
+            group_id: self.group.clone(),
+            tenure: Tenure::Static { instance_id: instance.to_owned() },
+            state_topic: self.state.clone(),
+        };
+        Membership::join(settings).unwrap()
+    }
+
+    pub fn transactional_id(&self, instance: &str) -> String {
+        format!("{}-{instance}", self.group)
     }
 
     /// An event and the state that belongs to it.
-    pub fn step(&self, publisher: &Publisher, account: &str, value: &str) -> Outcome {
+    pub fn step(&self, replica: &Replica, account: &str, value: &str) -> Outcome {
         let records = vec![self.event(account, value.as_bytes()), self.state(account, Some(value.into()))];
-        publish(publisher, records)
+        replica.publish(self.state_topic().partition_of(account), records)
     }
 
     pub fn event(&self, key: &str, value: &[u8]) -> Record {
@@ -134,7 +156,13 @@ impl Bench {
             group_id: self.group.clone(),
             topic: self.state.as_str().into(),
             partitions: PARTITIONS,
+            takeover: Takeover::Wait,
         }
+    }
+
+    /// As the replica that takes the partitions over reads it.
+    pub fn state_topic_of(&self, instance: &str) -> StateTopic {
+        StateTopic { takeover: Takeover::Abort { own: self.transactional_id(instance) }, ..self.state_topic() }
     }
 
     pub fn connection_of_a_consumer(&self) -> Connection {
@@ -159,7 +187,9 @@ impl Bench {
         producer.begin_transaction().unwrap();
         for key in keys {
             let partition = self.state_topic().partition_of(key);
-            let state = BaseRecord::to(&self.state).partition(partition).key(*key).payload("open");
+            let writer = Header { key: "callfeed-transactional-id", value: Some(transactional_id) };
+            let headers = OwnedHeaders::new().insert(writer);
+            let state = BaseRecord::to(&self.state).partition(partition).key(*key).payload("open").headers(headers);
             producer.send(state).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(TIMEOUT).unwrap();
@@ -240,9 +270,59 @@ impl Bench {
     }
 }
 
-pub fn publish(publisher: &Publisher, records: Vec<Record>) -> Outcome {
-    let publisher = publisher.clone();
-    Box::pin(async move { publisher.publish(records).await.map(drop) })
+/// One replica, as far as the Kafka edge goes.
+pub struct Replica {
+    pub publisher: Publisher,
+    pub membership: Membership,
+    pub changes: Mutex<UnboundedReceiver<Change>>,
+    leases: Mutex<BTreeMap<i32, Lease>>,
+}
+
+impl Replica {
+    /// With the partitions of its first assignment.
+    fn of(publisher: Publisher, membership: Membership, changes: UnboundedReceiver<Change>) -> Self {
+        let replica = Self { publisher, membership, changes: Mutex::new(changes), leases: Mutex::default() };
+        assert!(matches!(replica.next_change(), Change::Granted(_)));
+        replica
+    }
+
+    /// The next that becomes of its membership. Partitions that are granted are taken.
+    pub fn next_change(&self) -> Change {
+        let heard = || self.changes.lock().unwrap().try_recv().ok();
+        let change = eventually("a change of the membership", TIMEOUT, heard);
+        match change {
+            Change::Granted(leases) => {
+                self.take(leases.clone());
+                Change::Granted(leases)
+            }
+            change => change,
+        }
+    }
+
+    pub fn take(&self, leases: Vec<Lease>) {
+        self.leases.lock().unwrap().extend(leases.into_iter().map(|lease| (lease.partition(), lease)));
+    }
+
+    /// The partitions that it holds, less those that it gives back now since they are to go.
+    pub fn partitions(&self) -> Vec<i32> {
+        let mut held = self.leases.lock().unwrap();
+        held.retain(|_, lease| !lease.is_ending());
+        held.keys().copied().collect()
+    }
+
+    pub fn lease(&self, partition: i32) -> Lease {
+        self.leases.lock().unwrap()[&partition].clone()
+    }
+
+    pub fn publish(&self, partition: i32, records: Vec<Record>) -> Outcome {
+        let (publisher, lease) = (self.publisher.clone(), self.lease(partition));
+        Box::pin(async move { publisher.publish(&lease, records).await.map(drop) })
+    }
+}
+
+/// A step of any partition that the replica holds.
+pub fn publish(replica: &Replica, records: Vec<Record>) -> Outcome {
+    replica.publish(replica.partitions()[0], records)
 }
 
 /// Runs steps at the same time; their outcomes in the order of the steps.

@@ -1,19 +1,26 @@
-//! One transactional producer, and what its errors ask for.
+//! One producer, with transactions or without, and what its errors ask for.
 //!
 //! Wraps librdkafka's calls, each of which may have to be repeated, in calls that end: with success, with what to do
 //! next ([`Trouble`]), or when there is no time left. It knows nothing of steps.
+//!
+//! Without transactions (delivery at least once), to begin and to commit are nothing by themselves, the membership is
+//! proved by an ordinary commit of offsets, and nothing can be taken back: instead of an abort the producer is replaced.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
 
-use super::connection::InvalidProperty;
+use super::connection::{Connection, InvalidProperty};
 use super::deliveries::{Deliveries, Failure};
-use super::publisher::PublisherSettings;
+use super::membership::Membership;
+use super::publisher::{Delivery, PublisherSettings};
 use super::record::{MAX_RECORD_BYTES, Record};
 use super::stop::Stop;
 
@@ -21,8 +28,8 @@ use super::stop::Stop;
 const QUEUE_KIB: usize = 16 * 1024;
 
 /// The broker aborts a transaction that is open for longer. It also bounds for how long the records of a process
-/// that died hold up consumers.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// that died hold up consumers. Not above the usual session time-out: whoever takes over then does not wait longer.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// For how long librdkafka tries to deliver a record. Below the time-out of the transaction, so that a failure is
 /// seen while the transaction can still be aborted by its own producer.
@@ -62,27 +69,33 @@ pub(super) enum SendError {
     Trouble(Trouble),
 }
 
-pub(super) struct TransactionalProducer {
+pub(super) struct StepProducer {
     producer: BaseProducer<Deliveries>,
+    delivery: Delivery,
+    state_topic: Arc<str>,
     stop: Arc<Stop>,
     /// How long ending a transaction may take before its outcome counts as unknown.
     patience: Duration,
     sent: usize,
 }
 
-impl TransactionalProducer {
+impl StepProducer {
     pub fn create(settings: &PublisherSettings, stop: Arc<Stop>) -> Result<Self, InvalidProperty> {
         let config = configuration(settings);
         let patience = transaction_timeout(&config) + Duration::from_secs(5);
         let log = settings.connection.log("producer");
         let mask = Arc::clone(&log.mask);
-        let producer =
-            config.create_with_context(Deliveries::new(log)).map_err(|error| InvalidProperty::of(&error, &mask))?;
-        Ok(Self { producer, stop, patience, sent: 0 })
+        let deliveries = Deliveries::new(log, settings.state_topic.clone());
+        let producer = config.create_with_context(deliveries).map_err(|error| InvalidProperty::of(&error, &mask))?;
+        let (delivery, state_topic) = (settings.delivery, settings.state_topic.clone());
+        Ok(Self { producer, delivery, state_topic, stop, patience, sent: 0 })
     }
 
     /// Resolves what former producers with the same id left open, and fences them.
     pub fn initialise(&self, within: Duration) -> Result<(), InitialiseError> {
+        if self.delivery == Delivery::AtLeastOnce {
+            return Ok(());
+        }
         let started = Instant::now();
         loop {
             let Err(error) = self.producer.init_transactions(SLICE) else { return Ok(()) };
@@ -103,7 +116,10 @@ impl TransactionalProducer {
     pub fn begin(&mut self) -> Result<(), Trouble> {
         self.producer.context().forget();
         self.sent = 0;
-        self.producer.begin_transaction().map_err(|error| self.trouble(&error))
+        match self.delivery {
+            Delivery::ExactlyOnce => self.producer.begin_transaction().map_err(|error| self.trouble(&error)),
+            Delivery::AtLeastOnce => Ok(()),
+        }
     }
 
     /// Hands one record to librdkafka. That is not an acknowledgement.
@@ -137,18 +153,67 @@ impl TransactionalProducer {
         self.sent
     }
 
-    /// Waits for the report of every record, then commits. Only `Ok` means that all of it is committed.
-    pub fn commit(&self) -> Result<(), Trouble> {
-        let started = Instant::now();
+    /// Waits until every record is acknowledged.
+    pub fn settle(&self) -> Result<(), Trouble> {
         while self.producer.context().acknowledged() < self.sent {
             self.check()?;
             self.poll();
         }
-        self.repeat(started, "commit", || self.producer.commit_transaction(SLICE))
+        Ok(())
+    }
+
+    /// Has the broker confirm that the group has this member in this generation. The transaction will not be committed
+    /// without. What it commits for these partitions, how far the state is written, is for people who look at the group.
+    ///
+    /// All records must have been acknowledged before: whoever is assigned the partitions after the broker's answer then
+    /// finds them in the log, and waits for the end of this transaction.
+    pub fn confirm(
+        &self,
+        membership: &Membership,
+        member: &ConsumerGroupMetadata,
+        partitions: &BTreeSet<i32>,
+    ) -> Result<(), Trouble> {
+        let offsets = self.offsets(partitions).map_err(|error| Trouble::Broken(error.to_string()))?;
+        match self.delivery {
+            Delivery::ExactlyOnce => self.repeat(Instant::now(), "confirmation of the group", || {
+                self.producer.send_offsets_to_transaction(&offsets, member, SLICE)
+            }),
+            Delivery::AtLeastOnce => membership.commit(&offsets).map_err(|error| self.unconfirmed(&error)),
+        }
+    }
+
+    fn offsets(&self, partitions: &BTreeSet<i32>) -> KafkaResult<TopicPartitionList> {
+        let ends = self.producer.context().state_ends();
+        let mut offsets = TopicPartitionList::new();
+        for partition in partitions {
+            let end = ends.get(partition).copied().unwrap_or(0);
+            offsets.add_partition_offset(&self.state_topic, *partition, Offset::Offset(end))?;
+        }
+        Ok(offsets)
+    }
+
+    fn unconfirmed(&self, error: &KafkaError) -> Trouble {
+        let refused = error.rdkafka_error_code().is_some_and(is_refusal);
+        Trouble::Abort {
+            reason: format!("the group does not confirm this replica: {error}"),
+            refused,
+            commit_sent: false,
+        }
+    }
+
+    /// Commits what was settled and confirmed. Only `Ok` means that all of it is committed.
+    pub fn commit(&self) -> Result<(), Trouble> {
+        match self.delivery {
+            Delivery::ExactlyOnce => self.repeat(Instant::now(), "commit", || self.producer.commit_transaction(SLICE)),
+            Delivery::AtLeastOnce => Ok(()),
+        }
     }
 
     /// Ends the transaction without its records. Their reports have all come when this returns `Ok`.
     pub fn abort(&self) -> Result<(), Trouble> {
+        if self.delivery == Delivery::AtLeastOnce {
+            return Err(Trouble::Broken("without transactions nothing is aborted".to_owned()));
+        }
         let done = AtomicBool::new(false);
         // The call waits until the reports of what it purged are taken, but takes none itself.
         std::thread::scope(|scope| {
@@ -166,10 +231,6 @@ impl TransactionalProducer {
     /// The records that were not delivered, by their number.
     pub fn take_failures(&self) -> Vec<Failure> {
         self.producer.context().take_failures()
-    }
-
-    pub fn last_offset(&self) -> Option<i64> {
-        self.producer.context().last_offset()
     }
 
     /// Looks for bad news: a failed record, a fatal error, the end of time.
@@ -233,6 +294,10 @@ impl TransactionalProducer {
     /// librdkafka purges all records when one has failed, and tells the cause only to who asks for the commit, which
     /// it then refuses.
     fn why_aborted(&self) -> Trouble {
+        if self.delivery == Delivery::AtLeastOnce {
+            let refused = self.producer.context().has_refusals();
+            return Trouble::Abort { reason: "a record was not delivered".to_owned(), refused, commit_sent: false };
+        }
         let started = Instant::now();
         while self.producer.in_flight_count() > 0 {
             if started.elapsed() > PURGE {
@@ -273,12 +338,13 @@ fn is_fencing(code: RDKafkaErrorCode) -> bool {
 /// Whether the broker will answer the same until somebody acts.
 pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{
-        InvalidRecord, InvalidTopic, PolicyViolation, TopicAuthorizationFailed, UnknownPartition, UnknownTopic,
-        UnknownTopicOrPartition,
+        GroupAuthorizationFailed, InvalidRecord, InvalidTopic, PolicyViolation, TopicAuthorizationFailed,
+        UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
     };
     matches!(
         code,
-        InvalidRecord
+        GroupAuthorizationFailed
+            | InvalidRecord
             | InvalidTopic
             | PolicyViolation
             | TopicAuthorizationFailed
@@ -299,11 +365,10 @@ fn configuration(settings: &PublisherSettings) -> ClientConfig {
         ("queue.buffering.max.kbytes", QUEUE_KIB.to_string()),
         ("transaction.timeout.ms", millis(TRANSACTION_TIMEOUT)),
     ];
-    let owned = [
-        ("transactional.id", settings.group_id.clone()),
-        ("enable.idempotence", "true".to_owned()),
-        ("acks", "all".to_owned()),
-    ];
+    let mut owned = vec![("enable.idempotence", "true".to_owned()), ("acks", "all".to_owned())];
+    if settings.delivery == Delivery::ExactlyOnce {
+        owned.push(("transactional.id", settings.transactional_id.clone()));
+    }
     let mut config = settings.connection.producer(&defaults, &owned);
     if config.get("delivery.timeout.ms").or(config.get("message.timeout.ms")).is_none() {
         config.set("delivery.timeout.ms", millis(DELIVERY_TIMEOUT.min(transaction_timeout(&config) / 2)));
@@ -318,4 +383,18 @@ fn configuration(settings: &PublisherSettings) -> ClientConfig {
 fn transaction_timeout(config: &ClientConfig) -> Duration {
     let set = config.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
     set.map_or(TRANSACTION_TIMEOUT, Duration::from_millis)
+}
+
+/// Aborts what a producer that is no more left open, and fences it, should it be only asleep.
+pub(super) fn abort_open_transaction_of(
+    connection: &Connection,
+    transactional_id: &str,
+    within: Duration,
+) -> Result<(), String> {
+    let owned = [("transactional.id", transactional_id.to_owned())];
+    let log = connection.log("fencing");
+    let config = connection.producer(&[], &owned);
+    let producer: BaseProducer<Deliveries> =
+        config.create_with_context(Deliveries::new(log, "".into())).map_err(|error| error.to_string())?;
+    producer.init_transactions(within).map_err(|error| producer.context().log.reason(&error))
 }
