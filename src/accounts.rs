@@ -34,6 +34,8 @@ const WORTH_TELLING: u32 = 4;
 pub enum AccountEnd {
     Done,
     Stopped,
+    /// Another replica has it, and nobody wants to wait for that to change.
+    Elsewhere,
     /// Only what is due was asked for, and that could not be read.
     Failed,
 }
@@ -93,10 +95,7 @@ async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
         let holding = context.stop.run_until_cancelled(context.territory.holding_of(&subject.id)).await;
         let holding = match holding {
             None => return AccountEnd::Stopped,
-            Some(None) => {
-                tracing::info!(account = %subject.id, "another replica has this account");
-                return AccountEnd::Done;
-            }
+            Some(None) => return AccountEnd::Elsewhere,
             Some(Some(holding)) => holding,
         };
         let end = serve_under(&context, &subject, &holding).await;
@@ -373,7 +372,7 @@ impl Running {
                 () = context.stop.cancelled() => return Some(self.stopped().await),
             };
             match ended {
-                Ok(AccountEnd::Done | AccountEnd::Stopped) => {}
+                Ok(AccountEnd::Done | AccountEnd::Stopped | AccountEnd::Elsewhere) => {}
                 Ok(AccountEnd::Failed) => self.n_failed += 1,
                 Err(panicked) => {
                     tracing::error!(error = %panicked, "a customer's task ended unexpectedly");

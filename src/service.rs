@@ -147,7 +147,7 @@ async fn build(
     persist(&what, RegistryError::is_retryable, || registry.reachable()).await?;
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
-    let (membership, changes) = Membership::join(membership_settings(config, &connection))?;
+    let (membership, changes) = Membership::join(membership_settings(config, run, &connection))?;
     let observer = observer(&metrics, kafka_health.clone());
     let settings = publisher_settings(config, &connection, &membership, known.max_batch_bytes(), observer);
     let started = persist(&kafka, StartError::is_retryable, || Publisher::start(settings.clone())).await;
@@ -192,11 +192,15 @@ async fn build(
     Ok((context, Group { membership, changes, restores: JoinSet::new() }))
 }
 
-fn membership_settings(config: &Config, connection: &Connection) -> MembershipSettings {
+fn membership_settings(config: &Config, run: Run, connection: &Connection) -> MembershipSettings {
+    let instance_id = config.kafka.instance_id.clone();
     MembershipSettings {
         connection: connection.clone(),
         group_id: config.kafka.group_id.clone(),
-        tenure: Tenure::Static { instance_id: config.kafka.instance_id.clone() },
+        tenure: match run {
+            Run::Forever => Tenure::Static { instance_id },
+            Run::Once => Tenure::Brief { instance_id },
+        },
         state_topic: config.kafka.state_topic.clone(),
     }
 }
@@ -334,9 +338,12 @@ enum Ends {
 
 /// With a file to follow, a service that polls no account waits for one.
 async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, mut watch: Option<Watch>) -> Ends {
-    let mut n_failed = 0;
+    let (mut n_failed, mut n_elsewhere) = (0, 0);
     loop {
         if fleet.is_empty() && (watch.is_none() || n_failed > 0) {
+            if n_elsewhere > 0 {
+                tracing::info!(n_accounts = n_elsewhere, "accounts are other replicas', and left to them");
+            }
             return Ends::Failed { n_failed };
         }
         let ended = tokio::select! {
@@ -356,6 +363,7 @@ async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, 
         };
         match ended {
             Ok(AccountEnd::Done | AccountEnd::Stopped) => {}
+            Ok(AccountEnd::Elsewhere) => n_elsewhere += 1,
             Ok(AccountEnd::Failed) => n_failed += 1,
             Err(panicked) => {
                 tracing::error!(error = %panicked, "an account's task ended unexpectedly");

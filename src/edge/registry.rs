@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable};
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, Url};
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call, post_schema};
 use schema_registry_converter::error::SRCError;
@@ -17,6 +18,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a schema that conflicts is tried again: another replica may be registering it.
+const CONFLICT_TRIES: usize = 3;
+const CONFLICT_PAUSE: Duration = Duration::from_millis(300);
 
 /// Reads a secret, for example from a file that may have changed. The error is for people.
 pub type ReadSecret = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
@@ -99,7 +104,24 @@ impl SchemaRegistry {
     }
 
     /// Registers an Avro schema, unless it is registered already; its id either way.
+    ///
+    /// Several replicas may do so at the same time: a registry that answers the later ones with a conflict knows the
+    /// schema a moment later.
     pub async fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
+        let register = || async {
+            match self.post(subject, schema).await {
+                Err(conflict @ RegistryError::Incompatible { .. }) => match self.find(subject, schema).await {
+                    Ok(Some(id)) => Ok(id),
+                    _ => Err(conflict),
+                },
+                outcome => outcome,
+            }
+        };
+        let a_moment = ConstantBuilder::default().with_delay(CONFLICT_PAUSE).with_max_times(CONFLICT_TRIES);
+        register.retry(a_moment).when(|error| matches!(error, RegistryError::Incompatible { .. })).await
+    }
+
+    async fn post(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
         let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
         let registered = post_schema(&self.settings()?, subject.to_owned(), supplied).await;
         registered.map(|schema| schema.id).map_err(|error| self.error(subject, &Failure::from(error)))

@@ -54,6 +54,8 @@ struct Trial {
     once: Setup,
     topic: String,
     lot: Rng,
+    /// Calls of `plain` that nobody has put this test's tag on.
+    plain: Vec<i64>,
     /// Calls of `tagged` that nothing happens to but what this test does: without a tag, and with one.
     untagged: Vec<i64>,
     tagged: Vec<i64>,
@@ -68,6 +70,7 @@ impl Trial {
         let config = config(&simulator.url("default"), &topic).to_string();
         let untagged = simulator.truth("tagged").into_iter().filter(|call| tags(&call.row).is_empty());
         let untagged = untagged.map(|call| call.id).collect();
+        let plain = simulator.truth("plain").into_iter().map(|call| call.id).collect();
         let run = |arguments: &[&str]| {
             Setup::new(&[&["run", "--config", "callfeed.yaml"], arguments].concat()).file("callfeed.yaml", &config)
         };
@@ -77,6 +80,7 @@ impl Trial {
             simulator,
             topic,
             lot: Rng::with_seed(seed),
+            plain,
             untagged,
             tagged: Vec::new(),
         }
@@ -112,6 +116,8 @@ impl Trial {
             let ended = json!({"source": "simple_dt", "finish_time": local_now()});
             self.simulator.add_call(account, ended).unwrap();
         }
+        let call = self.plain.swap_remove(self.lot.usize(..self.plain.len()));
+        self.simulator.put_tag("plain", call, TAG).unwrap();
         for _ in 0..3 {
             let call = self.untagged.swap_remove(self.lot.usize(..self.untagged.len()));
             self.simulator.put_tag("tagged", call, TAG).unwrap();

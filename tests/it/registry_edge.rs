@@ -1,5 +1,6 @@
 //! The Schema Registry edge against a real registry, and against answers that a real one gives seldom.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -49,6 +50,19 @@ fn an_incompatible_schema_is_told_before_and_refused_after() {
         );
         assert!(!refused.is_retryable());
     });
+}
+
+/// Replicas that start together register together. This registry answers some of them with a conflict.
+#[test]
+fn many_may_register_the_same_schema_at_the_same_time() {
+    let registry = real();
+    let schema = schema(&[("name", json!("string"))]);
+    for _ in 0..5 {
+        let subject = unique_name("calls-value");
+        let all = wait(futures::future::join_all((0..8).map(|_| registry.register(&subject, &schema))));
+        let ids: BTreeSet<u32> = all.into_iter().map(Result::unwrap).collect();
+        assert_eq!(ids.len(), 1);
+    }
 }
 
 #[test]

@@ -34,6 +34,9 @@ const REVOKE_WITHIN: Duration = Duration::from_secs(20);
 /// How often the thread looks whether it is to stop.
 const POLL: Duration = Duration::from_millis(100);
 
+/// The shortest session that brokers take by default.
+const BRIEF_SESSION: Duration = Duration::from_secs(6);
+
 /// Between two tries to join with an instance id that the group believes to be in use.
 const REJOIN_EVERY: Duration = Duration::from_secs(2);
 
@@ -42,6 +45,8 @@ const REJOIN_EVERY: Duration = Duration::from_secs(2);
 pub enum Tenure {
     /// As the instance of this name, whose partitions wait for it over a restart.
     Static { instance_id: String },
+    /// The same for a process that ends soon: others need not wait long for its partitions then.
+    Brief { instance_id: String },
     /// For the time of one command: its partitions are free when it leaves.
     Visit,
 }
@@ -216,13 +221,16 @@ impl Member {
         changes: UnboundedSender<Change>,
     ) -> Result<BaseConsumer<Member>, InvalidProperty> {
         let mut owned = vec![("group.id", settings.group_id.clone())];
-        if let Tenure::Static { instance_id } = &settings.tenure {
+        if let Tenure::Static { instance_id } | Tenure::Brief { instance_id } = &settings.tenure {
             owned.push(("group.instance.id", instance_id.clone()));
         }
         let mut config = settings.connection.consumer(&owned);
-        // The consumer protocol (KIP-848) has assignors of the broker's own.
+        // The consumer protocol (KIP-848) has assignors and session time-outs of the broker's own.
         if config.get("group.protocol") != Some("consumer") {
             config.set("partition.assignment.strategy", "cooperative-sticky");
+            if matches!(settings.tenure, Tenure::Brief { .. }) && config.get("session.timeout.ms").is_none() {
+                config.set("session.timeout.ms", BRIEF_SESSION.as_millis().to_string());
+            }
         }
         let log = settings.connection.log("group member");
         let mask = Arc::clone(&log.mask);

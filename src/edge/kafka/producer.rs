@@ -182,7 +182,8 @@ impl StepProducer {
         }
     }
 
-    fn offsets(&self, partitions: &BTreeSet<i32>) -> KafkaResult<TopicPartitionList> {
+    /// Up to where these partitions of the state topic are known to be written.
+    pub fn offsets(&self, partitions: &BTreeSet<i32>) -> KafkaResult<TopicPartitionList> {
         let ends = self.producer.context().state_ends();
         let mut offsets = TopicPartitionList::new();
         for partition in partitions {

@@ -20,11 +20,13 @@
 //! `Ok` only after the commit of a transaction in which each of its records was acknowledged. With delivery at least once
 //! there is no transaction: what takes its place is [`super::producer`]'s concern.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use super::deliveries::Failure;
@@ -44,6 +46,9 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// How long one try to start may take.
 const START: Duration = Duration::from_secs(15);
+
+/// How long the membership may take to hear that it is none any more.
+const HEARTBEATS: Duration = Duration::from_secs(10);
 
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
@@ -253,12 +258,18 @@ impl Worker {
         let aborted = |reason: &str| Trouble::Abort { reason: reason.to_owned(), refused: false, commit_sent: false };
         let membership = &self.settings.membership;
         let member = membership.metadata().ok_or_else(|| aborted("this replica is not in the group"))?;
-        let leases = || self.in_hand.iter().map(|in_hand| &in_hand.step.lease);
-        if !leases().all(Lease::is_held) {
+        if !self.leases().all(Lease::is_held) {
             return Err(aborted("a partition was taken away"));
         }
-        let partitions = leases().map(Lease::partition).collect();
-        self.producer.confirm(membership, &member, &partitions)
+        self.producer.confirm(membership, &member, &self.partitions())
+    }
+
+    fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.in_hand.iter().map(|in_hand| &in_hand.step.lease)
+    }
+
+    fn partitions(&self) -> BTreeSet<i32> {
+        self.leases().map(Lease::partition).collect()
     }
 
     /// What goes out as soon as a step has come: all of it in a transaction, otherwise its events.
@@ -352,8 +363,13 @@ impl Worker {
                 return Err(Stopping);
             }
             Trouble::Fenced => {
-                tracing::warn!("kafka producer fenced, starting a new one");
                 self.observe_failure("fenced");
+                if self.is_superseded() {
+                    tracing::warn!("kafka producer fenced by another process of this instance");
+                    self.wait_for_the_end_of_leases();
+                    return Ok(());
+                }
+                tracing::warn!("kafka producer fenced, starting a new one");
             }
             Trouble::Abort { reason, .. } | Trouble::Broken(reason) => {
                 tracing::warn!(%reason, "kafka producer broken, starting a new one");
@@ -363,6 +379,21 @@ impl Worker {
         self.observe_failure("rebuilt");
         tracing::info!("kafka producer rebuilt");
         Ok(())
+    }
+
+    /// Whether another process is the group's member in the place of this one. Its producer must not be fenced in turn.
+    fn is_superseded(&self) -> bool {
+        let outcome =
+            self.producer.offsets(&self.partitions()).and_then(|offsets| self.settings.membership.commit(&offsets));
+        outcome.is_err_and(|error| error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId))
+    }
+
+    /// The membership hears of it with its next heartbeat.
+    fn wait_for_the_end_of_leases(&self) {
+        let until = Instant::now() + HEARTBEATS;
+        while self.leases().any(Lease::is_held) && Instant::now() < until && !self.stop.is_requested() {
+            self.stop.sleep(IDLE);
+        }
     }
 
     /// Replaces the producer. Tries until it succeeds or is to stop.

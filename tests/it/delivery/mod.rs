@@ -21,6 +21,7 @@ pub mod oracle;
 mod owners;
 mod paging;
 mod reload;
+mod replicas;
 mod restarts;
 mod secrets;
 mod upgrades;

@@ -1,0 +1,158 @@
+//! Several replicas of one group: each account is read by one of them at a time, whoever comes, goes, dies or sleeps.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::support::{Callfeed, eventually};
+
+use super::faults::visible;
+use super::feed::{Feed, PATIENCE, account, history, standing_with};
+
+/// Enough that no replica of three is without.
+const ACCOUNTS: [&str; 8] = ["anna", "boris", "clara", "dmitri", "elena", "fyodor", "galina", "hugo"];
+
+/// What the group and Kafka's brokers let a replica be away for, in milliseconds.
+const SESSION: &str = "6000";
+
+#[test]
+fn replicas_share_the_accounts_and_hand_them_over() {
+    let feed = world("classic");
+    let first = start(&feed, "first");
+    wait_until_published(&feed);
+    assert_eq!(shown(&first), all(), "one replica has all accounts");
+
+    let mut second = start(&feed, "second");
+    eventually("the accounts to be divided", PATIENCE, || is_divided(&[&first, &second]).then_some(()));
+    let third = start(&feed, "third");
+    eventually("the accounts to be divided", PATIENCE, || is_divided(&[&first, &second, &third]).then_some(()));
+    assert!(first.get("/metrics").contains("callfeed_owned_partitions"));
+    new_calls_are_published(&feed);
+
+    // A static member that ends keeps its partitions until its session does.
+    second.terminate();
+    assert!(second.wait_exit(PATIENCE).success());
+    eventually("the others to take over", PATIENCE, || is_divided(&[&first, &third]).then_some(()));
+    new_calls_are_published(&feed);
+    feed.assert_equals_truth();
+    assert!(feed.events().iter().all(|event| event.number("revision") == 1), "nothing is told twice");
+}
+
+#[test]
+fn replicas_of_the_newer_group_protocol_do_the_same() {
+    let feed = world("consumer");
+    let first = start(&feed, "first");
+    let mut second = start(&feed, "second");
+    eventually("the accounts to be divided", PATIENCE, || is_divided(&[&first, &second]).then_some(()));
+    new_calls_are_published(&feed);
+    second.kill9();
+    eventually("the first to take over", PATIENCE, || is_divided(&[&first]).then_some(()));
+    new_calls_are_published(&feed);
+    feed.assert_equals_truth();
+}
+
+/// A process that sleeps for longer than its session, wakes up with a page in hand, and finds that others have gone on.
+#[test]
+fn a_replica_that_wakes_up_too_late_publishes_nothing_of_what_it_lost_and_joins_again() {
+    for delivery in ["exactly_once", "at_least_once"] {
+        let mut feed = world("classic");
+        feed.configure(json!({"kafka": {"delivery": delivery}}));
+        let mut sleeper = start(&feed, "sleeper");
+        let other = start(&feed, "other");
+        eventually("the accounts to be divided", PATIENCE, || is_divided(&[&sleeper, &other]).then_some(()));
+        new_calls_are_published(&feed);
+
+        sleeper.stop();
+        eventually("the other to take over", PATIENCE, || (shown(&other) == all()).then_some(()));
+        new_calls_are_published(&feed);
+        sleeper.cont();
+        eventually("it to join again", PATIENCE, || is_divided(&[&sleeper, &other]).then_some(()));
+        new_calls_are_published(&feed);
+        assert!(sleeper.ended().is_none());
+        feed.assert_equals_truth();
+    }
+}
+
+#[test]
+fn a_replica_that_is_back_in_time_finds_its_accounts_and_disturbs_nobody() {
+    let feed = world("classic");
+    let first = start(&feed, "first");
+    let mut second = start(&feed, "second");
+    eventually("the accounts to be divided", PATIENCE, || is_divided(&[&first, &second]).then_some(()));
+    let before = shown(&second);
+    let n_assignments = assignments(&first);
+
+    second.kill9();
+    let second = start(&feed, "second");
+    eventually("its accounts to be back", PATIENCE, || (shown(&second) == before).then_some(()));
+    new_calls_are_published(&feed);
+    assert_eq!(assignments(&first), n_assignments, "the other one was not asked");
+    feed.assert_equals_truth();
+}
+
+/// Who runs once reads what the group gives it, and does not wait for what others have.
+#[test]
+fn a_run_beside_a_replica_reads_its_share() {
+    let feed = world("classic");
+    let first = start(&feed, "first");
+    wait_until_published(&feed);
+    let mut once = feed.setup(&["--once"]).env("POD_NAME", "once").run(PATIENCE);
+    assert_eq!(once.exit_code(), 0, "{}", once.stderr());
+    eventually("the first to have all again", PATIENCE, || (shown(&first) == all()).then_some(()));
+    feed.assert_equals_truth();
+}
+
+fn world(protocol: &str) -> Feed {
+    let mut feed = Feed::of(standing_with(ACCOUNTS.map(|name| account(name, history(10))).to_vec()));
+    let mut properties = json!({"group.protocol": protocol});
+    if protocol == "classic" {
+        properties["session.timeout.ms"] = json!(SESSION);
+        properties["heartbeat.interval.ms"] = json!("500");
+    }
+    feed.configure(json!({"kafka": {
+        "instance_id": {"env": "POD_NAME"}, "state_partitions": 6, "properties": properties,
+    }}));
+    feed
+}
+
+fn start(feed: &Feed, instance: &str) -> Callfeed {
+    feed.setup(&[]).env("POD_NAME", instance).start()
+}
+
+fn all() -> BTreeSet<String> {
+    ACCOUNTS.map(str::to_owned).into()
+}
+
+/// The accounts that a replica has.
+fn shown(replica: &Callfeed) -> BTreeSet<String> {
+    let shown: Value = serde_json::from_str(&replica.get("/api/v1/accounts")).unwrap();
+    shown["accounts"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Whether each account is with one of them, and each of them has some.
+fn is_divided(replicas: &[&Callfeed]) -> bool {
+    let shares: Vec<BTreeSet<String>> = replicas.iter().map(|replica| shown(replica)).collect();
+    let n_shown: usize = shares.iter().map(BTreeSet::len).sum();
+    shares.iter().all(|share| !share.is_empty())
+        && n_shown == ACCOUNTS.len()
+        && shares.into_iter().flatten().collect::<BTreeSet<_>>() == all()
+}
+
+fn assignments(replica: &Callfeed) -> usize {
+    replica.stderr().matches("partitions assigned").count()
+}
+
+fn wait_until_published(feed: &Feed) {
+    let n_visible = ACCOUNTS.iter().map(|account| visible(feed, account)).sum();
+    feed.wait_for_events(n_visible);
+}
+
+/// Each account is read by somebody.
+fn new_calls_are_published(feed: &Feed) {
+    let ended = json!({"source": "sip", "finish_time": "2020-01-01 00:00:00"});
+    let calls = ACCOUNTS.map(|account| (account, feed.add_call(account, SignedDuration::from_mins(5), ended.clone())));
+    for (account, call) in calls {
+        eventually("the new call", PATIENCE, || (feed.types_of(account, call) == ["CREATED"]).then_some(()));
+    }
+}
