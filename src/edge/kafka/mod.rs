@@ -5,6 +5,7 @@
 //! - [`Membership`] is this replica's part in the consumer group that divides the state topic; each of its partitions
 //!   is a [`Lease`], without which nothing is published.
 //! - [`MemoryLog`] takes steps in the place of brokers, for rehearsals.
+//! - [`Group`] tells whether any replica is there, without being one.
 //! - [`StateTopic`] reads back what those steps left in the compacted state topic.
 //! - [`topics`] checks the topics, creates them when that is allowed, and says what is wrong in words for people.
 //!
@@ -14,6 +15,7 @@
 
 mod connection;
 mod deliveries;
+mod group;
 mod in_hand;
 mod lease;
 mod membership;
@@ -28,6 +30,7 @@ pub mod topics;
 mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
+pub use group::{Group, GroupError, Occupancy};
 pub use lease::Lease;
 pub use membership::{Change, Membership, MembershipSettings, Tenure};
 pub use memory::{Committed, MemoryLog, Trouble};
