@@ -27,6 +27,7 @@ mod record;
 mod state_topic;
 mod stop;
 pub mod topics;
+mod unfinished;
 mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
@@ -37,4 +38,5 @@ pub use memory::{Committed, MemoryLog, Trouble};
 pub use observer::{KafkaEvent, Observer};
 pub use publisher::{Acknowledged, Delivery, PublishError, Publisher, PublisherSettings, StartError};
 pub use record::{MAX_RECORD_BYTES, Record};
-pub use state_topic::{RestoreError, RestoreProgress, StateTopic, Takeover, partition_of};
+pub use state_topic::{Content, RestoreError, RestoreProgress, StateTopic, Takeover, partition_of};
+pub use unfinished::Unfinished;
