@@ -14,6 +14,7 @@
 //! the async runtime.
 
 mod connection;
+mod content;
 mod deliveries;
 mod group;
 mod in_hand;
@@ -31,6 +32,7 @@ mod unfinished;
 mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
+pub use content::Content;
 pub use group::{Group, GroupError, Occupancy};
 pub use lease::Lease;
 pub use membership::{Change, Membership, MembershipSettings, Tenure};
@@ -38,5 +40,5 @@ pub use memory::{Committed, MemoryLog, Trouble};
 pub use observer::{KafkaEvent, Observer};
 pub use publisher::{Acknowledged, Delivery, PublishError, Publisher, PublisherSettings, StartError};
 pub use record::{MAX_RECORD_BYTES, Record};
-pub use state_topic::{Content, RestoreError, RestoreProgress, StateTopic, Takeover, partition_of};
+pub use state_topic::{RestoreError, RestoreProgress, StateTopic, Takeover, partition_of};
 pub use unfinished::Unfinished;

@@ -67,8 +67,8 @@ fn members_of_either_protocol_are_seen_and_no_offset_is_moved() {
 #[test]
 fn a_static_member_that_stopped_counts_until_its_session_is_over() {
     let bench = Bench::shared();
-    // The shortest that brokers take.
-    drop(member(&bench, &[("group.instance.id", "replica-1"), ("session.timeout.ms", "6000")]));
+    let session = [("session.timeout.ms", "2000"), ("heartbeat.interval.ms", "500")];
+    drop(member(&bench, &[&[("group.instance.id", "replica-1")], &session[..]].concat()));
     assert!(matches!(ask(&bench), Occupancy::Members(_)));
     eventually("its session to be over", TIMEOUT, || (ask(&bench) == Occupancy::Empty).then_some(()));
 }
