@@ -17,7 +17,8 @@
 //! [`batch`]. [`accounts`] opens accounts ([`opening`]), tries them again and follows the customers of agencies;
 //! [`fleet`] has the accounts that run follow a configuration that changes ([`reload`]); [`service`] builds, starts and
 //! stops everything. [`check`], [`preview`] and [`outlook`] look at the same things with the same parts, and publish
-//! nothing. [`rehearsal`] runs them in virtual time, against the simulator and a log in memory.
+//! nothing; [`state_admin`] changes progress while no replica runs. [`rehearsal`] runs them in virtual time, against the
+//! simulator and a log in memory.
 //!
 //! # What always holds
 //!
@@ -49,6 +50,7 @@ pub mod check;
 pub mod outlook;
 pub mod preview;
 pub mod service;
+pub mod state_admin;
 
 pub mod reload;
 

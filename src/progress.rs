@@ -5,7 +5,6 @@
 //! transaction. So memory never runs ahead of Kafka, and a step that was lost is simply made again.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -16,21 +15,14 @@ use crate::domain::ledger::{Bucket, Ledger};
 use crate::domain::plan::{Clocks, Ladder};
 use crate::domain::read_as::{ReadAs, View};
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
-use crate::edge::kafka::{Acknowledged, Record, partition_of};
-use crate::state::{CoverageRecord, LARGEST_PIECE, StateError, StateKey, StatePart, Stored, pieces};
+use crate::edge::kafka::{Acknowledged, Record};
+use crate::state::{CoverageRecord, LARGEST_PIECE, StateError, StateKey, StatePart, StatePlace, Stored, pieces};
 
 /// Kept beyond the horizon, so that a reading planned a moment ago finds its rows in the ledger.
 const SLACK: Duration = Duration::from_hours(2);
 
 /// Hours forgotten in one step: after a long pause there may be a thousand, and a step is to stay small.
 const FORGOTTEN_AT_ONCE: usize = 100;
-
-/// Where the state of an account is kept.
-#[derive(Clone, Debug)]
-pub struct StatePlace {
-    pub topic: Arc<str>,
-    pub partitions: i32,
-}
 
 /// How far one account's stream has come. What it holds is what Kafka has acknowledged.
 #[derive(Debug)]
@@ -270,14 +262,7 @@ impl Progress {
 
     fn state_record(&self, part: StatePart, value: Option<Vec<u8>>, place: &StatePlace) -> Record {
         let key = StateKey { account: self.account.clone(), stream: self.stream.to_owned(), part };
-        Record {
-            topic: place.topic.clone(),
-            partition: Some(partition_of(self.account.as_str(), place.partitions)),
-            key: Some(key.to_string().into_bytes()),
-            value,
-            headers: Vec::new(),
-            timestamp_ms: None,
-        }
+        place.record(&key, value)
     }
 
     /// Moves on. The proof is consumed: one acknowledgement moves one step.

@@ -27,9 +27,9 @@ use crate::edge::kafka::{
 use crate::edge::registry::RegistryError;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
-use crate::progress::StatePlace;
 use crate::recall::Recall;
 use crate::reload::{self, Watch};
+use crate::state::StatePlace;
 use crate::status::StatusBoard;
 use crate::store::StateSource;
 use crate::territory::{Patience, Territory};

@@ -6,8 +6,9 @@
 //! a/<account>/<stream>/ledger/<hour>/<n>   its further pieces, where a bucket passes 512 KiB
 //! ```
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ use crate::domain::ledger::{Bucket, Packed, UnpackError};
 use crate::domain::plan::Clocks;
 use crate::domain::read_as::{ReadAs, View};
 use crate::domain::time::{Instant, Interval, LocalHour};
+use crate::edge::kafka::{Record, partition_of};
 
 /// A broker's default `max.message.bytes` is 1 MiB; half of it leaves room for whatever else stands in a batch.
 pub const LARGEST_PIECE: usize = 512 * 1024;
@@ -62,6 +64,31 @@ impl std::fmt::Display for StateKey {
             StatePart::Coverage => f.write_str("coverage"),
             StatePart::Ledger { hour, piece: 0 } => write!(f, "ledger/{hour}"),
             StatePart::Ledger { hour, piece } => write!(f, "ledger/{hour}/{piece}"),
+        }
+    }
+}
+
+/// Where the state of accounts is kept.
+#[derive(Clone, Debug)]
+pub struct StatePlace {
+    pub topic: Arc<str>,
+    pub partitions: i32,
+}
+
+impl StatePlace {
+    pub fn partition_of(&self, account: &AccountId) -> i32 {
+        partition_of(account.as_str(), self.partitions)
+    }
+
+    /// What has to be sent so that the value stands under the key; without a value, nothing will.
+    pub fn record(&self, key: &StateKey, value: Option<Vec<u8>>) -> Record {
+        Record {
+            topic: self.topic.clone(),
+            partition: Some(self.partition_of(&key.account)),
+            key: Some(key.to_string().into_bytes()),
+            value,
+            headers: Vec::new(),
+            timestamp_ms: None,
         }
     }
 }
@@ -190,6 +217,23 @@ pub fn pieces(bucket: &Bucket) -> Vec<Packed> {
 pub struct Stored {
     pub coverage: Option<Vec<u8>>,
     pub ledger: Vec<(LocalHour, Vec<u8>)>,
+}
+
+/// What was stored, by account and stream.
+pub type Accounts = HashMap<(AccountId, String), Stored>;
+
+/// Sorts the content of the state topic. Keys that are not about accounts are left out.
+pub fn by_account(content: HashMap<String, Vec<u8>>) -> Accounts {
+    let mut accounts = Accounts::new();
+    for (key, value) in content {
+        let Some(key) = StateKey::parse(&key) else { continue };
+        let stored = accounts.entry((key.account, key.stream)).or_default();
+        match key.part {
+            StatePart::Coverage => stored.coverage = Some(value),
+            StatePart::Ledger { hour, .. } => stored.ledger.push((hour, value)),
+        }
+    }
+    accounts
 }
 
 impl Stored {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::domain::call::AccountId;
 use crate::edge::kafka::{MemoryLog, RestoreError, RestoreProgress, StateTopic, partition_of};
-use crate::state::{StateKey, StatePart, Stored};
+use crate::state::{Accounts, Stored, by_account};
 
 /// A state topic of a million calls is read in seconds; this bounds a broker that hangs.
 const RESTORE_WITHIN: Duration = Duration::from_mins(5);
@@ -27,9 +27,6 @@ pub enum StateSource {
     Memory(MemoryLog),
 }
 
-/// What is stored of each account and stream.
-pub type Accounts = HashMap<(AccountId, String), Stored>;
-
 impl StateSource {
     /// The partition that an account's state lies in.
     pub fn partition_of(&self, account: &AccountId) -> i32 {
@@ -44,14 +41,9 @@ impl StateSource {
         let read_at = Instant::now();
         let mut accounts: BTreeMap<i32, Accounts> =
             partitions.iter().map(|partition| (*partition, Accounts::new())).collect();
-        for (key, value) in self.restore(partitions).await? {
-            let Some(key) = StateKey::parse(&key) else { continue };
-            let Some(accounts) = accounts.get_mut(&self.partition_of(&key.account)) else { continue };
-            let stored = accounts.entry((key.account, key.stream)).or_default();
-            match key.part {
-                StatePart::Coverage => stored.coverage = Some(value),
-                StatePart::Ledger { hour, .. } => stored.ledger.push((hour, value)),
-            }
+        for ((account, stream), stored) in by_account(self.restore(partitions).await?) {
+            let Some(accounts) = accounts.get_mut(&self.partition_of(&account)) else { continue };
+            accounts.insert((account, stream), stored);
         }
         let n_accounts: usize = accounts.values().map(Accounts::len).sum();
         tracing::info!(n_accounts, ?partitions, seconds = read_at.elapsed().as_secs_f64(), "state restored");

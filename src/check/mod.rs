@@ -8,6 +8,7 @@ mod cluster;
 mod entry;
 mod finding;
 mod freshness;
+mod state;
 
 use std::io;
 
@@ -23,12 +24,20 @@ use crate::wiring;
 pub use cluster::subject;
 pub use finding::{Finding, Verdict};
 
-/// Looks at everything and tells each finding as soon as its turn comes. An error is the teller's.
-pub async fn everything(config: &Config, mut tell: impl FnMut(Finding) -> io::Result<()>) -> io::Result<()> {
+/// Looks at everything and tells each finding as soon as its turn comes. An error is the teller's. `whole` is the
+/// configuration that `config` may be a part of.
+pub async fn everything(
+    config: &Config,
+    whole: &Config,
+    mut tell: impl FnMut(Finding) -> io::Result<()>,
+) -> io::Result<()> {
     tell(configuration(config))?;
     let accounts = look_at_accounts(config, &mut tell)?;
     let plan = wiring::topic_plan(config);
     for finding in cluster::kafka(config, &plan).await {
+        tell(finding)?;
+    }
+    if let Some(finding) = state::unknown(whole).await {
         tell(finding)?;
     }
     for finding in cluster::registry(config, &plan.events).await {

@@ -25,19 +25,20 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> ExitCode {
-    let mut config = match arguments.config.load() {
+    let whole = match arguments.config.load() {
         Ok(config) => config,
         Err(exit) => return exit,
     };
+    let mut config = whole.clone();
     if let Some(name) = &arguments.account {
-        config = match choose(&config, name) {
-            Ok(choice) => choice.alone_in(&config),
+        config = match choose(&whole, name) {
+            Ok(choice) => choice.alone_in(&whole),
             Err(error) => return bad_usage(&error),
         };
     }
     let mut out = anstream::stdout();
     let mut n_bad = 0;
-    let told = everything(&config, |finding| {
+    let told = everything(&config, &whole, |finding| {
         n_bad += usize::from(finding.verdict == Verdict::Bad);
         finding.write(&mut out)?;
         // Each fact is seen when it is known: the next one may take a while.

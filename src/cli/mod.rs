@@ -11,6 +11,7 @@ mod run;
 mod schemas;
 mod signals;
 mod simulate;
+mod state;
 
 use std::fmt;
 use std::io;
@@ -45,6 +46,7 @@ enum Command {
     Preview(preview::Arguments),
     Plan(plan::Arguments),
     Schemas(schemas::Arguments),
+    State(state::Arguments),
     Simulate(simulate::SimulateArgs),
     /// Print what editors need to help with the configuration file
     #[command(subcommand)]
@@ -97,6 +99,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Preview(arguments) => preview::run(arguments).await,
         Command::Plan(arguments) => plan::run(arguments).await,
         Command::Schemas(arguments) => schemas::run(arguments).await,
+        Command::State(arguments) => state::run(arguments).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
         Command::Config(ConfigCommand::Schema) => written(config_schema::run(&mut anstream::stdout()), DONE),
     }

@@ -17,5 +17,6 @@ pub mod pace;
 pub mod paging;
 pub mod plan;
 pub mod read_as;
+pub mod rewind;
 pub mod rhythm;
 pub mod time;

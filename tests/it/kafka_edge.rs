@@ -2,6 +2,7 @@
 //! comes second takes over.
 
 mod bench;
+mod group;
 mod topics;
 
 use std::collections::HashMap;

@@ -5,6 +5,7 @@
 //! - [`Membership`] is this replica's part in the consumer group that divides the state topic; each of its partitions
 //!   is a [`Lease`], without which nothing is published.
 //! - [`MemoryLog`] takes steps in the place of brokers, for rehearsals.
+//! - [`Group`] tells whether any replica is there, without being one.
 //! - [`StateTopic`] reads back what those steps left in the compacted state topic.
 //! - [`topics`] checks the topics, creates them when that is allowed, and says what is wrong in words for people.
 //!
@@ -13,7 +14,9 @@
 //! the async runtime.
 
 mod connection;
+mod content;
 mod deliveries;
+mod group;
 mod in_hand;
 mod lease;
 mod membership;
@@ -25,9 +28,12 @@ mod record;
 mod state_topic;
 mod stop;
 pub mod topics;
+mod unfinished;
 mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
+pub use content::Content;
+pub use group::{Group, GroupError, Occupancy};
 pub use lease::Lease;
 pub use membership::{Change, Membership, MembershipSettings, Tenure};
 pub use memory::{Committed, MemoryLog, Trouble};
@@ -35,3 +41,4 @@ pub use observer::{KafkaEvent, Observer};
 pub use publisher::{Acknowledged, Delivery, PublishError, Publisher, PublisherSettings, StartError};
 pub use record::{MAX_RECORD_BYTES, Record};
 pub use state_topic::{RestoreError, RestoreProgress, StateTopic, Takeover, partition_of};
+pub use unfinished::Unfinished;

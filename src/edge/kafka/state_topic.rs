@@ -14,6 +14,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::connection::{ClientLog, Connection, InvalidProperty, Unreachable};
+use super::content::Content;
 use super::producer;
 use super::record::WRITER;
 
@@ -36,6 +37,12 @@ pub fn partition_of(account: &str, partitions: i32) -> i32 {
     let partitions = u32::try_from(partitions.max(1)).unwrap_or(1);
     // The remainder is below `partitions`, which came from an i32.
     (crc32fast::hash(account.as_bytes()) % partitions) as i32
+}
+
+/// The partition that a key belongs in; none for keys that are not about accounts.
+fn home_of(key: &str, partitions: i32) -> Option<i32> {
+    let account = key.strip_prefix("a/")?.split('/').next()?;
+    Some(partition_of(account, partitions))
 }
 
 #[derive(Clone, Debug)]
@@ -86,12 +93,25 @@ pub enum RestoreError {
         "reading `{topic}` is refused: {reason}; the principal needs the operation READ on TOPIC `{topic}` and on GROUP `{group_id}`"
     )]
     Refused { topic: Arc<str>, group_id: String, reason: String },
+    /// What is read would be a part of the state.
+    #[error(
+        "the state of `{topic}` is not complete: `callfeed state migrate --to {topic}` was interrupted while it moved the state of `{from}`; run it again with `kafka.state_topic: {from}`"
+    )]
+    Unfinished { topic: Arc<str>, from: String },
+    /// Owners of partitions would look for it in vain.
+    #[error(
+        "`{key}` lies in partition {partition} of `{topic}`, and belongs in partition {home}: the topic was given more partitions; move the state to a new one: stop all replicas, then run `callfeed state migrate --to {topic}-{partitions}`"
+    )]
+    Misplaced { topic: Arc<str>, key: String, partition: i32, home: i32, partitions: i32 },
 }
 
 impl RestoreError {
     /// Whether another try may succeed without anybody acting.
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::InvalidProperty(_) | Self::Refused { .. })
+        match self {
+            Self::Unreachable(_) | Self::OpenTransaction { .. } | Self::TimedOut { .. } => true,
+            Self::InvalidProperty(_) | Self::Refused { .. } | Self::Unfinished { .. } | Self::Misplaced { .. } => false,
+        }
     }
 }
 
@@ -111,21 +131,44 @@ impl StateTopic {
         within: Duration,
         progress: impl Fn(RestoreProgress) + Send + 'static,
     ) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+        let content = self.read(partitions, within, progress).await?;
+        if let Some(mark) = content.unfinished.into_values().next() {
+            return Err(RestoreError::Unfinished { topic: self.topic.clone(), from: mark.from });
+        }
+        let placed = content.latest.into_iter().map(|(key, (partition, value))| {
+            match home_of(&key, self.partitions).filter(|home| *home != partition) {
+                None => Ok((key, value)),
+                Some(home) => {
+                    let (topic, partitions) = (self.topic.clone(), self.partitions);
+                    Err(RestoreError::Misplaced { topic, key, partition, home, partitions })
+                }
+            }
+        });
+        placed.collect()
+    }
+
+    /// What is committed in these partitions, also where no service could work with it.
+    pub async fn read(
+        &self,
+        partitions: &[i32],
+        within: Duration,
+        progress: impl Fn(RestoreProgress) + Send + 'static,
+    ) -> Result<Content, RestoreError> {
         let (topic, partitions) = (self.clone(), partitions.to_vec());
         // librdkafka's consumer blocks, and a long restore would hold up a worker of the runtime.
-        let reading = tokio::task::spawn_blocking(move || topic.restore_blocking(&partitions, within, progress));
+        let reading = tokio::task::spawn_blocking(move || topic.read_blocking(&partitions, within, progress));
         match reading.await {
-            Ok(restored) => restored,
+            Ok(content) => content,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }
 
-    fn restore_blocking(
+    fn read_blocking(
         &self,
         partitions: &[i32],
         within: Duration,
         progress: impl Fn(RestoreProgress),
-    ) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+    ) -> Result<Content, RestoreError> {
         let started = Instant::now();
         let ranges = self.ranges(partitions)?;
         let consumer = self.consumer("read_committed")?;
@@ -303,7 +346,7 @@ struct Reading<'a> {
     total: u64,
     records: u64,
     last_error: String,
-    latest: HashMap<String, Vec<u8>>,
+    content: Content,
 }
 
 impl<'a> Reading<'a> {
@@ -329,7 +372,7 @@ impl<'a> Reading<'a> {
             total: ranges.iter().map(|range| range.end.abs_diff(range.start)).sum(),
             records: 0,
             last_error: "none".to_owned(),
-            latest: HashMap::new(),
+            content: Content::default(),
         })
     }
 
@@ -338,7 +381,7 @@ impl<'a> Reading<'a> {
         started: Instant,
         within: Duration,
         progress: impl Fn(RestoreProgress),
-    ) -> Result<HashMap<String, Vec<u8>>, RestoreError> {
+    ) -> Result<Content, RestoreError> {
         let mut shown = Instant::now();
         while !self.open.is_empty() {
             if started.elapsed() > within {
@@ -358,7 +401,7 @@ impl<'a> Reading<'a> {
             }
         }
         progress(RestoreProgress { offset: self.total, ..self.progress() });
-        Ok(self.latest)
+        Ok(self.content)
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>) {
@@ -370,10 +413,7 @@ impl<'a> Reading<'a> {
                 "a record of the state topic has no key that callfeed writes; it is left alone");
             return;
         };
-        match message.payload() {
-            Some(value) => drop(self.latest.insert(key.to_owned(), value.to_vec())),
-            None => drop(self.latest.remove(key)),
-        }
+        self.content.put(message.partition(), key, message.payload());
     }
 
     fn progress(&self) -> RestoreProgress {
@@ -402,5 +442,7 @@ mod tests {
         let accounts = ["acme", "acme.90211", "demo", "globex", "north-2"];
         assert_eq!(accounts.map(|name| partition_of(name, 12)), [2, 3, 0, 10, 2]);
         assert_eq!(accounts.map(|name| partition_of(name, 1)), [0; 5]);
+        assert_eq!(home_of("a/north-2/calls/ledger/2026-03-02T10", 12), Some(2));
+        assert_eq!(home_of("unfinished", 12), None);
     }
 }

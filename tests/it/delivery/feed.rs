@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use callfeed::simulator::{
@@ -226,6 +227,34 @@ impl Feed {
         self.write_config();
         let path = self.folder.path().join("callfeed.yaml");
         Setup::new(&[&["run", "--config", path.to_str().unwrap()], arguments].concat())
+    }
+
+    /// Runs another command with the config as it is now, to its end.
+    #[track_caller]
+    pub fn command(&self, arguments: &[&str]) -> Callfeed {
+        self.command_setup(arguments).run(PATIENCE)
+    }
+
+    /// Runs a command that changes state, after the session of the last run.
+    #[track_caller]
+    pub fn change_state(&self, arguments: &[&str]) -> Callfeed {
+        self.command(&[&["state"], arguments, &["--wait", "60s"]].concat())
+    }
+
+    /// The same, to be started by the test itself.
+    pub fn command_setup(&self, arguments: &[&str]) -> Setup {
+        let path = self.config_file();
+        Setup::new(&[arguments, &["--config", path.to_str().unwrap()]].concat())
+    }
+
+    /// The config as it is now, in a file.
+    pub fn config_file(&self) -> PathBuf {
+        self.write_config();
+        self.folder.path().join("callfeed.yaml")
+    }
+
+    pub fn state_topic(&self) -> String {
+        self.config["kafka"]["state_topic"].as_str().unwrap().to_owned()
     }
 
     /// Has a running service take the config as it is now.

@@ -24,6 +24,8 @@ mod reload;
 mod replicas;
 mod restarts;
 mod secrets;
+mod state;
+mod state_migrate;
 mod upgrades;
 mod vanished;
 mod variants;

@@ -14,14 +14,7 @@ pub(super) fn judge(connection: &Connection, plan: &TopicPlan, survey: &Survey) 
 fn judge_topic(connection: &Connection, plan: &TopicPlan, survey: &Survey, topic: &str, seen: &Seen) -> Fact {
     let subject = subject(topic);
     match seen {
-        Seen::Hidden(code) if is_authorization(*code) => {
-            Fact::bad(subject, format!("cannot be seen: {code}"), grant("DESCRIBE", topic))
-        }
-        Seen::Hidden(code) => Fact::bad(
-            subject,
-            format!("the broker answers `{code}`"),
-            "correct the name in the configuration".to_owned(),
-        ),
+        Seen::Hidden(code) => hidden(topic, *code),
         Seen::Missing => match plan.creation {
             Some(creation) => judge_creation(plan, survey, topic, creation),
             None => Fact::bad(
@@ -35,6 +28,14 @@ fn judge_topic(connection: &Connection, plan: &TopicPlan, survey: &Survey, topic
         }
         Seen::Present { partitions, settings } => judge_other(connection, plan, survey, topic, *partitions, settings),
     }
+}
+
+pub(super) fn hidden(topic: &str, code: RDKafkaErrorCode) -> Fact {
+    if is_authorization(code) {
+        return Fact::bad(subject(topic), format!("cannot be seen: {code}"), grant("DESCRIBE", topic));
+    }
+    let remedy = "correct the name in the configuration".to_owned();
+    Fact::bad(subject(topic), format!("the broker answers `{code}`"), remedy)
 }
 
 fn judge_creation(plan: &TopicPlan, survey: &Survey, topic: &str, creation: Creation) -> Fact {
@@ -63,7 +64,10 @@ fn judge_state(
         return Fact::bad(
             subject,
             format!("has {partitions} partitions, and `kafka.state_partitions` is {}", plan.state_partitions),
-            format!("set `kafka.state_partitions: {partitions}`, or name a new topic in `kafka.state_topic`"),
+            format!(
+                "accounts are found by the number of partitions, so it cannot change in place: set `kafka.state_partitions: {partitions}`, or move the state to a new topic: stop all replicas, then run `callfeed state migrate --to {topic}-{}`",
+                plan.state_partitions
+            ),
         );
     }
     let settings = match settings {
@@ -219,7 +223,8 @@ mod tests {
         let cases = [
             (present(12, "delete", DEFAULT_LIMIT), "--add-config cleanup.policy=compact"),
             (present(12, "compact,delete", DEFAULT_LIMIT), "--add-config cleanup.policy=compact"),
-            (present(6, "compact", DEFAULT_LIMIT), "kafka.state_partitions: 6"),
+            (present(6, "compact", DEFAULT_LIMIT), "set `kafka.state_partitions: 6`"),
+            (present(6, "compact", DEFAULT_LIMIT), "run `callfeed state migrate --to state-12`"),
             (present(12, "compact", 1_000_000), "--add-config max.message.bytes=1048576"),
             (
                 Seen::Present { partitions: 12, settings: Err(RDKafkaErrorCode::TopicAuthorizationFailed) },

@@ -172,6 +172,16 @@ pub async fn prepare(connection: &Connection, plan: &TopicPlan) -> Result<Topics
     Ok(survey.topics())
 }
 
+/// The number of partitions of a topic; none when it does not exist.
+pub async fn n_partitions(connection: &Connection, topic: &str) -> Result<Option<i32>, TopicProblem> {
+    let plan = TopicPlan::of_state(topic, 1, None);
+    match look(connection, &plan).await?.seen.remove(topic) {
+        Some(Seen::Present { partitions, .. }) => Ok(Some(partitions)),
+        Some(Seen::Hidden(code)) => Err(TopicProblem::Refused { facts: vec![judge::hidden(topic, code)] }),
+        Some(Seen::Missing) | None => Ok(None),
+    }
+}
+
 /// Refuses what cannot go on, and tells what can but should not be.
 fn refuse_bad(facts: Vec<Fact>) -> Result<(), TopicProblem> {
     for doubtful in facts.iter().filter(|fact| fact.ok && fact.remedy.is_some()) {
@@ -267,6 +277,19 @@ impl Recipe {
 }
 
 impl TopicPlan {
+    /// The state topic alone.
+    pub fn of_state(topic: &str, partitions: i32, creation: Option<Creation>) -> Self {
+        Self {
+            state: topic.to_owned(),
+            state_partitions: partitions,
+            // The state topic's own rules count first: there is no other topic in this plan.
+            dead_letter: topic.to_owned(),
+            events: Vec::new(),
+            creation,
+            manage: true,
+        }
+    }
+
     fn topics(&self) -> Vec<String> {
         let mut topics = vec![self.state.clone(), self.dead_letter.clone()];
         topics.extend(self.events.iter().cloned());
