@@ -7,13 +7,16 @@
 //! - [`MemoryLog`] takes steps in the place of brokers, for rehearsals.
 //! - [`StateTopic`] reads back what those steps left in the compacted state topic.
 //! - [`topics`] checks the topics, creates them when that is allowed, and says what is wrong in words for people.
+//! - [`access`] tells which rights are not granted, without using them.
 //!
 //! Nothing here knows what a call or an account is: records are bytes with a key. What always holds: an enqueue is
 //! never taken for an acknowledgement, and a step is never sent in part. No librdkafka call that can block runs on
 //! the async runtime.
 
+pub mod access;
 mod connection;
 mod deliveries;
+mod fact;
 mod in_hand;
 mod lease;
 mod membership;
@@ -28,6 +31,7 @@ pub mod topics;
 mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
+pub use fact::Fact;
 pub use lease::Lease;
 pub use membership::{Change, Membership, MembershipSettings, Tenure};
 pub use memory::{Committed, MemoryLog, Trouble};
