@@ -79,10 +79,8 @@ pub enum ServiceError {
         "another callfeed with the same `kafka.group_id` (`{group_id}`) and `kafka.instance_id` (`{instance_id}`) has taken over; give each replica an instance id of its own"
     )]
     Superseded { group_id: String, instance_id: String },
-    #[error(
-        "kafka does not let this replica into the group `{group_id}`: {reason}; callfeed's principal needs the operation READ on GROUP `{group_id}`, and READ and DESCRIBE on TOPIC `{state_topic}`"
-    )]
-    Group { group_id: String, state_topic: String, reason: String },
+    #[error("kafka does not let this replica into the group `{group_id}`: {reason}; see `callfeed check`")]
+    Group { group_id: String, reason: String },
     #[error("{n_failed} of {n_accounts} accounts could not be read; see above")]
     Accounts { n_failed: usize, n_accounts: usize },
 }
@@ -304,9 +302,7 @@ async fn poll(
     let (group_id, instance_id) = (config.kafka.group_id.clone(), config.kafka.instance_id.clone());
     match ends {
         Ends::Superseded => Err(ServiceError::Superseded { group_id, instance_id }),
-        Ends::Refused { reason } => {
-            Err(ServiceError::Group { group_id, state_topic: config.kafka.state_topic.clone(), reason })
-        }
+        Ends::Refused { reason } => Err(ServiceError::Group { group_id, reason }),
         Ends::NotRestored(error) => Err(error.into()),
         Ends::Failed { n_failed } if n_failed > 0 => Err(ServiceError::Accounts { n_failed, n_accounts }),
         Ends::Failed { .. } => Ok(()),

@@ -1,7 +1,8 @@
 //! Kafka and the schema registry.
 
-use crate::config::Config;
+use crate::config::{Config, Delivery};
 use crate::context::subject_of;
+use crate::edge::kafka::access;
 use crate::edge::kafka::topics::{self, TopicPlan};
 use crate::edge::registry::{Compatibility, RegistryError, SchemaRegistry};
 use crate::stream::calls;
@@ -9,18 +10,24 @@ use crate::wiring;
 
 use super::Finding;
 
-/// The cluster and every topic of the plan.
+/// The cluster, every topic of the plan, and what callfeed may do with its group and its transactions.
 pub(super) async fn kafka(config: &Config, plan: &TopicPlan) -> Vec<Finding> {
-    match wiring::connection(config) {
-        Ok(connection) => topics::check(&connection, plan).await.into_iter().map(Finding::from).collect(),
+    let connection = match wiring::connection(config) {
+        Ok(connection) => connection,
         Err(error) => {
-            vec![Finding::bad(
-                "kafka",
-                error.to_string(),
-                "make the secret of `kafka.properties` readable for callfeed",
-            )]
+            let remedy = "make the secret of `kafka.properties` readable for callfeed";
+            return vec![Finding::bad("kafka", error.to_string(), remedy)];
+        }
+    };
+    let mut facts = topics::check(&connection, plan).await;
+    // A cluster that does not answer is told once.
+    if facts.first().is_some_and(|cluster| cluster.ok) {
+        facts.push(access::group(&connection, &config.kafka.group_id).await);
+        if config.kafka.delivery == Delivery::ExactlyOnce {
+            facts.push(access::transactions(&connection, &config.kafka.group_id).await);
         }
     }
+    facts.into_iter().map(Finding::from).collect()
 }
 
 /// The registry, and our schema under the subject of each topic.
@@ -97,8 +104,10 @@ pub(super) async fn topics_found_later(config: &Config, plan: &TopicPlan, topics
     }
     let wanted: Vec<String> = topics.iter().map(|topic| format!("topic {topic}")).collect();
     let plan = TopicPlan { events: topics, ..plan.clone() };
-    let mut findings = kafka(config, &plan).await;
-    findings.retain(|finding| wanted.contains(&finding.subject));
+    // Without the secret nothing was asked before, which was told.
+    let Ok(connection) = wiring::connection(config) else { return Vec::new() };
+    let facts = topics::check(&connection, &plan).await.into_iter();
+    let mut findings: Vec<Finding> = facts.filter(|fact| wanted.contains(&fact.subject)).map(Finding::from).collect();
     if let Ok(registry) = wiring::registry(config) {
         findings.extend(subjects(config, &registry, &plan.events).await);
     }

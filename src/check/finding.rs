@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use crate::edge::data_api::ApiError;
-use crate::edge::kafka::topics::Fact;
+use crate::edge::kafka::Fact;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

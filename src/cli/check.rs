@@ -9,7 +9,7 @@ use crate::check::{Verdict, everything};
 
 /// Look at everything that `callfeed run` needs, and say what to do about what is not in order
 ///
-/// Looks at Kafka, its topics, the schema registry and each account: address, login, rights, IP list, points, time zone,
+/// Looks at Kafka, its topics and what callfeed may do there, the schema registry and each account: address, login, rights, IP list, points, time zone,
 /// tags and customers. Creates and changes nothing. An account costs about four points.
 #[derive(clap::Args)]
 #[command(after_help = "Example: callfeed check --config callfeed.yaml\n\

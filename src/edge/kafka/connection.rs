@@ -66,13 +66,22 @@ impl Connection {
         config
     }
 
-    /// A client for questions about the cluster. A consumer, as a producer's question creates the topic that it
-    /// asks about where brokers allow that.
     /// Whether librdkafka knows the properties and takes their values. Connects to nothing.
     pub fn validate(&self) -> Result<(), InvalidProperty> {
         self.inquirer().map(drop)
     }
 
+    /// Whom the brokers take this client for, without the `User:` before it. Only known when it logs in by its name;
+    /// the brokers have rules of their own for certificates and tokens, and tell no client.
+    pub(super) fn principal(&self) -> Option<&str> {
+        let property = |name: &str| self.consumer_properties.get(name).map(String::as_str);
+        let mechanism = property("sasl.mechanism").or(property("sasl.mechanisms"))?;
+        let by_name = mechanism == "PLAIN" || mechanism.starts_with("SCRAM-");
+        property("sasl.username").filter(|_| by_name)
+    }
+
+    /// A client for questions about the cluster. A consumer, as a producer's question creates the topic that it
+    /// asks about where brokers allow that.
     pub(super) fn inquirer(&self) -> Result<Inquirer, InvalidProperty> {
         let log = self.log("inquirer");
         let mask = Arc::clone(&log.mask);

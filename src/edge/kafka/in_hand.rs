@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::access::{self, Operation, Resource};
 use super::deliveries::Failure;
 use super::producer::is_refusal;
 use super::publisher::{PublishError, Step};
@@ -28,10 +29,9 @@ impl InHand {
         records.iter().position(|record| *record.topic == *state_topic).unwrap_or(records.len())
     }
 
-    /// The topics that it writes to, for people.
-    pub fn topics(&self) -> String {
-        let topics: BTreeSet<&str> = self.step.records.iter().map(|record| &*record.topic).collect();
-        topics.into_iter().map(|topic| format!("topic `{topic}`")).collect::<Vec<_>>().join(" or ")
+    /// The topics that it writes to.
+    pub fn topics(&self) -> BTreeSet<&str> {
+        self.step.records.iter().map(|record| &*record.topic).collect()
     }
 
     /// The size of its largest record that was refused for its size, or for that of its batch.
@@ -49,8 +49,17 @@ impl InHand {
     }
 }
 
+/// Topics of which one is meant.
+pub(super) fn in_words(topics: &BTreeSet<&str>) -> String {
+    topics.iter().map(|topic| format!("topic `{topic}`")).collect::<Vec<_>>().join(" or ")
+}
+
 pub(super) fn refused_record(topic: &str, code: RDKafkaErrorCode) -> PublishError {
-    PublishError::Refused { reason: format!("topic `{topic}`: {code}") }
+    let reason = match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => access::missing(&[Operation::Write], Resource::Topic(topic)),
+        other => format!("topic `{topic}`: {other}"),
+    };
+    PublishError::Refused { reason }
 }
 
 /// Of these failures, those of the records that were sent from number `first` on, by their index there.

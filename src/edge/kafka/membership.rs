@@ -24,6 +24,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::access::{self, Operation, Resource};
 use super::connection::{ClientLog, Connection, InvalidProperty};
 use super::lease::{Issued, Lease};
 
@@ -73,6 +74,7 @@ pub enum Change {
 /// A handle: clones are the same membership, which lasts until [`Membership::leave`].
 #[derive(Clone)]
 pub struct Membership {
+    group_id: Arc<str>,
     current: Current,
     stop: Arc<AtomicBool>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -88,13 +90,18 @@ impl Membership {
         let consumer = Member::subscribe(&settings, changes.clone())?;
         let current: Current = Arc::new(Mutex::new(Some(Arc::new(consumer))));
         let stop = Arc::new(AtomicBool::new(false));
+        let group_id = settings.group_id.as_str().into();
         let service = Service { settings, changes, current: current.clone(), stop: stop.clone() };
         let thread = std::thread::Builder::new().name("kafka-membership".to_owned());
         let thread = thread.spawn(move || service.serve()).map_err(|error| InvalidProperty {
             name: "*".to_owned(),
             reason: format!("the thread of the membership does not run: {error}"),
         })?;
-        Ok((Self { current, stop, thread: Arc::new(Mutex::new(Some(thread))) }, heard))
+        Ok((Self { group_id, current, stop, thread: Arc::new(Mutex::new(Some(thread))) }, heard))
+    }
+
+    pub(super) fn group_id(&self) -> &str {
+        &self.group_id
     }
 
     /// Member and generation as of now, for the broker to compare with those that it knows (KIP-447).
@@ -182,7 +189,10 @@ impl Service {
 
     fn note(&self, consumer: &BaseConsumer<Member>, error: &KafkaError) {
         let reason = consumer.context().log.reason(error);
-        if is_refusal(error) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
+            let reason = access::missing(&[Operation::Read], Resource::Group(&self.settings.group_id));
+            let _ = self.changes.send(Change::Refused(reason));
+        } else if is_refusal(error) {
             let _ = self.changes.send(Change::Refused(reason));
         } else {
             tracing::debug!(%reason, "kafka group");

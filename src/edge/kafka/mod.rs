@@ -8,14 +8,17 @@
 //! - [`Group`] tells whether any replica is there, without being one.
 //! - [`StateTopic`] reads back what those steps left in the compacted state topic.
 //! - [`topics`] checks the topics, creates them when that is allowed, and says what is wrong in words for people.
+//! - [`access`] tells which rights are not granted, without using them.
 //!
 //! Nothing here knows what a call or an account is: records are bytes with a key. What always holds: an enqueue is
 //! never taken for an acknowledgement, and a step is never sent in part. No librdkafka call that can block runs on
 //! the async runtime.
 
+pub mod access;
 mod connection;
 mod content;
 mod deliveries;
+mod fact;
 mod group;
 mod in_hand;
 mod lease;
@@ -33,6 +36,7 @@ mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
 pub use content::Content;
+pub use fact::Fact;
 pub use group::{Group, GroupError, Occupancy};
 pub use lease::Lease;
 pub use membership::{Change, Membership, MembershipSettings, Tenure};

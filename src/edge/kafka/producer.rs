@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::access;
 use super::connection::{Connection, InvalidProperty};
 use super::deliveries::{Deliveries, Failure};
 use super::membership::Membership;
@@ -314,6 +315,13 @@ impl StepProducer {
             Err(error) => Trouble::Broken(error.to_string()),
             Ok(()) => Trouble::Broken("committed with a record that was not delivered".to_owned()),
         }
+    }
+
+    /// The rights on these topics and the group that the brokers say are missing. A refused transaction does not tell.
+    pub fn lacking(&self, topics: &BTreeSet<&str>, group_id: &str) -> Option<String> {
+        let needs = |topic: &&str| access::needed_for_topic(**topic == *self.state_topic);
+        let needs: Vec<_> = topics.iter().map(|topic| (*topic, needs(topic))).collect();
+        access::lacking(self.producer.client(), &needs, group_id)
     }
 
     fn fatal_code(&self) -> Option<RDKafkaErrorCode> {

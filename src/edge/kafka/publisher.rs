@@ -94,7 +94,7 @@ pub enum StartError {
     )]
     Contended { transactional_id: String },
     #[error(
-        "kafka refuses transactions of `{transactional_id}`: {reason}; callfeed's principal needs the operations WRITE and DESCRIBE on TRANSACTIONAL_ID `{transactional_id}`"
+        "kafka refuses transactions of `{transactional_id}`: {reason}; callfeed's principal needs the operation WRITE on TRANSACTIONAL_ID `{transactional_id}`"
     )]
     Refused { transactional_id: String, reason: String },
     #[error("the producer's thread does not run: {0}")]

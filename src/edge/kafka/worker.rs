@@ -30,7 +30,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use super::deliveries::Failure;
-use super::in_hand::{InHand, refused_record};
+use super::in_hand::{InHand, in_words, refused_record};
 use super::lease::Lease;
 use super::observer::KafkaEvent;
 use super::producer::{InitialiseError, LAST_MOMENT, SendError, StepProducer, Trouble};
@@ -187,7 +187,10 @@ impl Worker {
     /// account's fault is not that of all.
     fn single_out(&mut self, reason: &str) -> Result<(), Stopping> {
         if let [blamed] = &self.in_hand[..] {
-            let refused = PublishError::Refused { reason: format!("{}: {reason}", blamed.topics()) };
+            let topics = blamed.topics();
+            let lacking = self.producer.lacking(&topics, self.settings.membership.group_id());
+            let reason = lacking.unwrap_or_else(|| format!("{}: {reason}", in_words(&topics)));
+            let refused = PublishError::Refused { reason };
             self.observe_failure("refused");
             self.answer_all(&refused);
             return Ok(());

@@ -224,9 +224,14 @@ impl Feed {
 
     /// `callfeed run` with more arguments, to be started by the test itself.
     pub fn setup(&self, arguments: &[&str]) -> Setup {
+        self.setup_of("run", arguments)
+    }
+
+    /// Another command on the same configuration.
+    pub fn setup_of(&self, command: &str, arguments: &[&str]) -> Setup {
         self.write_config();
         let path = self.folder.path().join("callfeed.yaml");
-        Setup::new(&[&["run", "--config", path.to_str().unwrap()], arguments].concat())
+        Setup::new(&[&[command, "--config", path.to_str().unwrap()], arguments].concat())
     }
 
     /// Runs another command with the config as it is now, to its end.

@@ -5,6 +5,7 @@
 //! documents; no test here trusts callfeed's own rules. [`feed`] builds one world for one test: topics,
 //! group, registry subjects and working folder are its own, so that all tests run side by side.
 
+mod acls;
 mod agencies;
 mod bad_input;
 mod brokers;

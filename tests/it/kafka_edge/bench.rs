@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use callfeed::edge::kafka::topics::{self, Creation, TopicPlan, TopicProblem};
 use callfeed::edge::kafka::{
-    Change, Connection, Delivery, KafkaEvent, Lease, Membership, MembershipSettings, PublishError, Publisher,
+    Change, Connection, Delivery, Fact, KafkaEvent, Lease, Membership, MembershipSettings, PublishError, Publisher,
     PublisherSettings, Record, RestoreError, StateTopic, Takeover, Tenure,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -242,24 +241,7 @@ impl Bench {
         self.cluster.partitions(topic).unwrap_or_default().len()
     }
 
-    /// Leaves everybody this one operation on a topic, by Kafka's own tool, as the client library cannot. For a
-    /// Kafka with an authorizer that allows everything where there are no rules.
-    pub fn permit_only(&self, operation: &str, topic: &str) {
-        let versions = std::fs::read_dir(Servers::cache()).unwrap();
-        let mut folders = versions.map(|folder| folder.unwrap().path());
-        let kafka =
-            folders.find(|path| path.join("libs").is_dir() && path.to_string_lossy().contains("kafka-")).unwrap();
-        let output = Command::new("java")
-            .arg("-cp")
-            .arg(kafka.join("libs/*"))
-            .args(["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &self.cluster.bootstrap, "--add"])
-            .args(["--allow-principal", "User:ANONYMOUS", "--operation", operation, "--topic", topic])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    pub fn check(&self, plan: &TopicPlan) -> Vec<topics::Fact> {
+    pub fn check(&self, plan: &TopicPlan) -> Vec<Fact> {
         let (connection, plan) = (self.connection(), plan.clone());
         block_on(async move { topics::check(&connection, &plan).await })
     }

@@ -1,13 +1,15 @@
 //! A Kafka node of a test's own, which it may stop, kill, restart and misconfigure.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{Cluster, Servers, eventually, free_port, signal};
+
+const SERVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
 
 /// How long a start may take. On an idle machine it takes four seconds.
 const START: Duration = Duration::from_secs(120);
@@ -28,15 +30,43 @@ impl Kafka {
     /// Starts a node and waits until it serves. `properties` are broker properties beside those of
     /// `scripts/kafka-node.properties`, and count before them.
     pub fn own(properties: &[(&str, &str)]) -> Kafka {
+        Kafka::with(|_| properties.iter().map(|(key, value)| format!("{key}={value}")).collect())
+    }
+
+    /// As [`Kafka::own`], for properties that depend on the node's own ports and folder.
+    pub(super) fn with(properties: impl FnOnce(&Kafka) -> Vec<String>) -> Kafka {
         let mut kafka = Kafka {
             folder: TempDir::with_prefix("callfeed-kafka-").unwrap(),
             port: free_port(),
             controller_port: free_port(),
-            properties: properties.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+            properties: Vec::new(),
             process: None,
         };
+        kafka.properties = properties(&kafka);
         kafka.restart();
         kafka
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Without the word `listeners=`, as further listeners may follow.
+    pub(super) fn listeners(&self) -> String {
+        format!("PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}", self.port, self.controller_port)
+    }
+
+    /// Runs one of Kafka's own tools on this node.
+    #[track_caller]
+    pub fn tool(&self, class: &str, arguments: &[&str]) {
+        let output = Command::new(SERVERS)
+            .env("CALLFEED_CACHE", Servers::cache())
+            .args(["tool", class, "--bootstrap-server", &self.cluster().bootstrap])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{class}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// How clients reach this node; the same after each restart.
@@ -59,7 +89,7 @@ impl Kafka {
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "the Kafka node runs already");
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers"))
+        let child = Command::new(SERVERS)
             .env("CALLFEED_CACHE", Servers::cache())
             .env("TMPDIR", self.folder.path())
             .arg("kafka")

@@ -3,8 +3,10 @@
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::survey::{Seen, Settings, Survey};
-use super::{Creation, DEFAULT_LIMIT, Fact, STATE_LIMIT, TopicPlan, is_authorization};
+use super::{Creation, DEFAULT_LIMIT, STATE_LIMIT, TopicPlan, is_authorization};
+use crate::edge::kafka::access::{self, Operation, Resource};
 use crate::edge::kafka::connection::Connection;
+use crate::edge::kafka::fact::Fact;
 
 /// One fact a topic.
 pub(super) fn judge(connection: &Connection, plan: &TopicPlan, survey: &Survey) -> Vec<Fact> {
@@ -14,7 +16,7 @@ pub(super) fn judge(connection: &Connection, plan: &TopicPlan, survey: &Survey) 
 fn judge_topic(connection: &Connection, plan: &TopicPlan, survey: &Survey, topic: &str, seen: &Seen) -> Fact {
     let subject = subject(topic);
     match seen {
-        Seen::Hidden(code) => hidden(topic, *code),
+        Seen::Hidden(code) => hidden(connection, plan, topic, *code),
         Seen::Missing => match plan.creation {
             Some(creation) => judge_creation(plan, survey, topic, creation),
             None => Fact::bad(
@@ -23,19 +25,36 @@ fn judge_topic(connection: &Connection, plan: &TopicPlan, survey: &Survey, topic
                 format!("create it: {}", suggested_command(connection, plan, survey, topic)),
             ),
         },
-        Seen::Present { partitions, settings } if topic == plan.state => {
+        Seen::Present { granted: Some(granted), .. } if !granted.lacks(needed_operations(plan, topic)).is_empty() => {
+            not_granted(connection, topic, &granted.lacks(needed_operations(plan, topic)), "")
+        }
+        Seen::Present { partitions, settings, .. } if topic == plan.state => {
             judge_state(connection, plan, *partitions, settings)
         }
-        Seen::Present { partitions, settings } => judge_other(connection, plan, survey, topic, *partitions, settings),
+        Seen::Present { partitions, settings, .. } => {
+            judge_other(connection, plan, survey, topic, *partitions, settings)
+        }
     }
 }
 
-pub(super) fn hidden(topic: &str, code: RDKafkaErrorCode) -> Fact {
+pub(super) fn hidden(connection: &Connection, plan: &TopicPlan, topic: &str, code: RDKafkaErrorCode) -> Fact {
+    // Any of its rights would let it be seen.
     if is_authorization(code) {
-        return Fact::bad(subject(topic), format!("cannot be seen: {code}"), grant("DESCRIBE", topic));
+        return not_granted(connection, topic, needed_operations(plan, topic), "");
     }
     let remedy = "correct the name in the configuration".to_owned();
     Fact::bad(subject(topic), format!("the broker answers `{code}`"), remedy)
+}
+
+fn needed_operations(plan: &TopicPlan, topic: &str) -> &'static [Operation] {
+    access::needed_for_topic(topic == plan.state)
+}
+
+/// `consequence` is told after the words on the right.
+fn not_granted(connection: &Connection, topic: &str, operations: &[Operation], consequence: &str) -> Fact {
+    let resource = Resource::Topic(topic);
+    let detail = format!("{}{consequence}", access::missing(operations, resource));
+    Fact::bad(subject(topic), detail, access::grant(connection, operations, resource))
 }
 
 fn judge_creation(plan: &TopicPlan, survey: &Survey, topic: &str, creation: Creation) -> Fact {
@@ -70,12 +89,8 @@ fn judge_state(
             ),
         );
     }
-    let settings = match settings {
-        Ok(settings) => settings,
-        Err(code) => {
-            let detail = format!("whether it is compacted cannot be seen: {code}");
-            return Fact::bad(subject, detail, grant("DESCRIBE_CONFIGS", topic));
-        }
+    let Ok(settings) = settings else {
+        return settings_hidden(connection, topic, ": whether it is compacted cannot be seen");
     };
     if settings.cleanup_policy.trim() != "compact" {
         return Fact::bad(
@@ -93,6 +108,11 @@ fn judge_state(
     Fact::good(subject, format!("{partitions} partitions, compacted"))
 }
 
+/// The client library does not pass on why the settings were not told; it takes this right to see them.
+fn settings_hidden(connection: &Connection, topic: &str, consequence: &str) -> Fact {
+    not_granted(connection, topic, &[Operation::DescribeConfigs], consequence)
+}
+
 fn judge_other(
     connection: &Connection,
     plan: &TopicPlan,
@@ -101,14 +121,9 @@ fn judge_other(
     partitions: i32,
     settings: &Result<Settings, RDKafkaErrorCode>,
 ) -> Fact {
-    let limit = match settings {
-        Ok(settings) => settings.max_message_bytes,
-        Err(code) => {
-            let detail = format!(
-                "{partitions} partitions; its `max.message.bytes` cannot be seen ({code}), {DEFAULT_LIMIT} is assumed"
-            );
-            return Fact { remedy: Some(grant("DESCRIBE_CONFIGS", topic)), ..Fact::good(subject(topic), detail) };
-        }
+    let Ok(Settings { max_message_bytes: limit, .. }) = *settings else {
+        let consequence = format!(": its `max.message.bytes` cannot be seen, {DEFAULT_LIMIT} is assumed");
+        return Fact { ok: true, ..settings_hidden(connection, topic, &consequence) };
     };
     let needed = if topic == plan.dead_letter { largest_event(plan, survey) } else { 0 };
     if limit < needed {
@@ -137,12 +152,14 @@ fn largest_event(plan: &TopicPlan, survey: &Survey) -> usize {
 pub(super) fn not_created(connection: &Connection, plan: &TopicPlan, topic: &str, code: RDKafkaErrorCode) -> Fact {
     let command = |creation| plan.recipe(topic, creation).command(connection);
     let by_hand = plan.creation.map(command).unwrap_or_default();
-    let remedy = if is_authorization(code) {
-        format!("{}, or create it as somebody who may: {by_hand}", grant("CREATE", topic))
+    let (reason, remedy) = if is_authorization(code) {
+        let (operations, resource) = ([Operation::Create], Resource::Topic(topic));
+        let grant = access::grant(connection, &operations, resource);
+        (access::missing(&operations, resource), format!("{grant}; or create it as somebody who may: {by_hand}"))
     } else {
-        format!("see `kafka.create_topics`, or create it by hand: {by_hand}")
+        (code.to_string(), format!("see `kafka.create_topics`, or create it by hand: {by_hand}"))
     };
-    Fact::bad(subject(topic), format!("is missing and cannot be created: {code}"), remedy)
+    Fact::bad(subject(topic), format!("is missing and cannot be created: {reason}"), remedy)
 }
 
 fn too_small(connection: &Connection, topic: &str, limit: usize, needed: usize) -> Fact {
@@ -159,11 +176,6 @@ pub(super) fn n_brokers(n: usize) -> String {
 
 fn subject(topic: &str) -> String {
     format!("topic {topic}")
-}
-
-/// librdkafka does not tell which principal the broker took the client for.
-fn grant(operation: &str, topic: &str) -> String {
-    format!("grant the operation {operation} on the resource TOPIC `{topic}` to callfeed's principal")
 }
 
 fn alter(connection: &Connection, topic: &str, setting: &str) -> String {
@@ -207,7 +219,13 @@ mod tests {
 
     fn present(partitions: i32, cleanup_policy: &str, max_message_bytes: usize) -> Seen {
         let settings = Settings { cleanup_policy: cleanup_policy.to_owned(), max_message_bytes };
-        Seen::Present { partitions, settings: Ok(settings) }
+        Seen::Present { partitions, settings: Ok(settings), granted: None }
+    }
+
+    /// A state topic that is as it must be, with no more rights than these.
+    fn lets(partitions: i32, operations: &[Operation]) -> Seen {
+        let Seen::Present { settings, .. } = present(partitions, "compact", DEFAULT_LIMIT) else { unreachable!() };
+        Seen::Present { partitions, settings, granted: Some(operations.iter().copied().collect()) }
     }
 
     fn fact(plan: &TopicPlan, topic: &str, seen: Seen) -> Fact {
@@ -227,10 +245,17 @@ mod tests {
             (present(6, "compact", DEFAULT_LIMIT), "run `callfeed state migrate --to state-12`"),
             (present(12, "compact", 1_000_000), "--add-config max.message.bytes=1048576"),
             (
-                Seen::Present { partitions: 12, settings: Err(RDKafkaErrorCode::TopicAuthorizationFailed) },
-                "DESCRIBE_CONFIGS",
+                Seen::Present {
+                    partitions: 12,
+                    settings: Err(RDKafkaErrorCode::TopicAuthorizationFailed),
+                    granted: None,
+                },
+                "--operation DescribeConfigs --topic state",
             ),
-            (Seen::Hidden(RDKafkaErrorCode::TopicAuthorizationFailed), "DESCRIBE on the resource TOPIC `state`"),
+            (
+                Seen::Hidden(RDKafkaErrorCode::TopicAuthorizationFailed),
+                "--operation Read --operation Write --topic state",
+            ),
             (
                 Seen::Missing,
                 "--create --topic state --partitions 12 --replication-factor 1 --config cleanup.policy=compact",
@@ -243,6 +268,7 @@ mod tests {
             assert!(fact.remedy.as_deref().unwrap().contains(remedy), "{described}: {fact:?}");
         }
         assert!(fact(&plan, "state", present(12, "compact", DEFAULT_LIMIT)).ok);
+        assert!(fact(&plan, "state", lets(12, &[Operation::Write, Operation::Read])).ok);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::connection::{Connection, InvalidProperty, Unreachable};
+use super::fact::Fact;
 use super::record::MAX_RECORD_BYTES;
 use survey::{Seen, Survey};
 
@@ -49,15 +50,6 @@ pub struct Creation {
     pub replication_factor: i32,
     /// Of the topics of events and dead letters.
     pub partitions: i32,
-}
-
-/// One finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
-    pub ok: bool,
-    pub subject: String,
-    pub detail: String,
-    pub remedy: Option<String>,
 }
 
 /// What is known of topics that were found in order.
@@ -102,23 +94,6 @@ impl TopicProblem {
     /// Whether another try may succeed without anybody acting.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unreachable(_))
-    }
-}
-
-impl Fact {
-    fn good(subject: String, detail: String) -> Self {
-        Self { ok: true, subject, detail, remedy: None }
-    }
-
-    fn bad(subject: String, detail: String, remedy: String) -> Self {
-        Self { ok: false, subject, detail, remedy: Some(remedy) }
-    }
-
-    fn sentence(&self) -> String {
-        match &self.remedy {
-            Some(remedy) => format!("{}: {}; {remedy}", self.subject, self.detail),
-            None => format!("{}: {}", self.subject, self.detail),
-        }
     }
 }
 
@@ -177,7 +152,9 @@ pub async fn n_partitions(connection: &Connection, topic: &str) -> Result<Option
     let plan = TopicPlan::of_state(topic, 1, None);
     match look(connection, &plan).await?.seen.remove(topic) {
         Some(Seen::Present { partitions, .. }) => Ok(Some(partitions)),
-        Some(Seen::Hidden(code)) => Err(TopicProblem::Refused { facts: vec![judge::hidden(topic, code)] }),
+        Some(Seen::Hidden(code)) => {
+            Err(TopicProblem::Refused { facts: vec![judge::hidden(connection, &plan, topic, code)] })
+        }
         Some(Seen::Missing) | None => Ok(None),
     }
 }
@@ -244,9 +221,7 @@ async fn creation_refused(
 }
 
 /// The client library blocks: its questions are asked on a thread that may.
-async fn blocking<T: Send + 'static>(
-    question: impl FnOnce() -> Result<T, TopicProblem> + Send + 'static,
-) -> Result<T, TopicProblem> {
+pub(super) async fn blocking<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(question).await {
         Ok(answer) => answer,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),

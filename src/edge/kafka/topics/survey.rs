@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Handle;
 
 use super::{Creating, Recipe, TopicProblem};
+use crate::edge::kafka::access::{self, Granted};
 use crate::edge::kafka::connection::{ClientLog, Connection, Inquirer, InvalidProperty, Unreachable};
 
 /// How long one question may take; the first one includes connecting.
@@ -34,6 +35,8 @@ pub(super) enum Seen {
     Present {
         partitions: i32,
         settings: Result<Settings, RDKafkaErrorCode>,
+        /// `None`: the brokers do not tell.
+        granted: Option<Granted>,
     },
 }
 
@@ -41,6 +44,13 @@ pub(super) enum Seen {
 pub(super) struct Settings {
     pub cleanup_policy: String,
     pub max_message_bytes: usize,
+}
+
+impl Survey {
+    fn present(&self) -> Vec<String> {
+        let present = |(topic, seen): (&String, &Seen)| matches!(seen, Seen::Present { .. }).then(|| topic.clone());
+        self.seen.iter().filter_map(present).collect()
+    }
 }
 
 pub(super) fn take(connection: &Connection, topics: &[String]) -> Result<Survey, TopicProblem> {
@@ -55,7 +65,7 @@ pub(super) fn take(connection: &Connection, topics: &[String]) -> Result<Survey,
             let seen = match found.error().map(RDKafkaErrorCode::from) {
                 // A new topic that has not elected its leaders yet still shows its partitions.
                 None | Some(RDKafkaErrorCode::LeaderNotAvailable) if partitions > 0 => {
-                    Seen::Present { partitions, settings: Err(RDKafkaErrorCode::Unknown) }
+                    Seen::Present { partitions, settings: Err(RDKafkaErrorCode::Unknown), granted: None }
                 }
                 None
                 | Some(
@@ -68,8 +78,21 @@ pub(super) fn take(connection: &Connection, topics: &[String]) -> Result<Survey,
             survey.seen.insert(found.name().to_owned(), seen);
         }
     }
+    add_rights(connection, &inquirer, &mut survey)?;
     add_settings(connection, &mut survey)?;
     Ok(survey)
+}
+
+fn add_rights(connection: &Connection, inquirer: &Inquirer, survey: &mut Survey) -> Result<(), TopicProblem> {
+    let names = survey.present();
+    let answers = access::of_topics(inquirer.client(), &names)
+        .map_err(|code| connection.unreachable(format!("topics: {code}")))?;
+    for (name, answer) in answers {
+        if let Some(Seen::Present { granted, .. }) = survey.seen.get_mut(&name) {
+            *granted = Some(answer);
+        }
+    }
+    Ok(())
 }
 
 /// Creates topics or asks whether they would be, and returns those that were refused.
@@ -99,8 +122,7 @@ fn new_topic(recipe: &Recipe) -> NewTopic<'_> {
 }
 
 fn add_settings(connection: &Connection, survey: &mut Survey) -> Result<(), TopicProblem> {
-    let present = |(topic, seen): (&String, &Seen)| matches!(seen, Seen::Present { .. }).then(|| topic.clone());
-    let names: Vec<String> = survey.seen.iter().filter_map(present).collect();
+    let names = survey.present();
     if names.is_empty() {
         return Ok(());
     }
