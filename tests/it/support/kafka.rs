@@ -1,4 +1,4 @@
-//! A Kafka node of a test's own, which it may stop, kill, restart and misconfigure.
+//! A Kafka node of a test's own, which it may stop, kill, restart and misconfigure. Three of them are [`super::Brokers`].
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ pub struct Kafka {
     port: u16,
     controller_port: u16,
     properties: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     process: Option<Child>,
 }
 
@@ -28,15 +29,21 @@ impl Kafka {
     /// Starts a node and waits until it serves. `properties` are broker properties beside those of
     /// `scripts/kafka-node.properties`, and count before them.
     pub fn own(properties: &[(&str, &str)]) -> Kafka {
-        let mut kafka = Kafka {
-            folder: TempDir::with_prefix("callfeed-kafka-").unwrap(),
-            port: free_port(),
-            controller_port: free_port(),
-            properties: properties.iter().map(|(key, value)| format!("{key}={value}")).collect(),
-            process: None,
-        };
+        let properties = properties.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut kafka = Kafka::prepare(free_port(), free_port(), properties, Vec::new());
         kafka.restart();
         kafka
+    }
+
+    /// A node that does not run yet; `environment` is for `scripts/servers`.
+    pub fn prepare(
+        port: u16,
+        controller_port: u16,
+        properties: Vec<String>,
+        environment: Vec<(&'static str, String)>,
+    ) -> Kafka {
+        let folder = TempDir::with_prefix("callfeed-kafka-").unwrap();
+        Kafka { folder, port, controller_port, properties, environment, process: None }
     }
 
     /// How clients reach this node; the same after each restart.
@@ -48,6 +55,11 @@ impl Kafka {
     /// waits until it serves.
     pub fn restart(&mut self) {
         self.start();
+        self.wait_until_serving();
+    }
+
+    /// Waits until a node that was started answers its clients.
+    pub fn wait_until_serving(&mut self) {
         let cluster = self.cluster();
         eventually("the Kafka node to serve", START, || {
             self.assert_running();
@@ -62,6 +74,7 @@ impl Kafka {
         let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers"))
             .env("CALLFEED_CACHE", Servers::cache())
             .env("TMPDIR", self.folder.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .arg("kafka")
             .arg(self.folder.path())
             .args([self.port.to_string(), self.controller_port.to_string()])
