@@ -24,6 +24,7 @@ mod reload;
 mod replicas;
 mod restarts;
 mod secrets;
+mod takeover;
 mod upgrades;
 mod vanished;
 mod variants;
