@@ -5,7 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit bench build servers fmt lint
+.PHONY: help demo test unit chaos bench build servers fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS:
 unit: ## only the tests that need no server (ARGS: a filter)
 	@scripts/prerequisites build
 	cargo test --locked --lib --bins $(ARGS)
+
+chaos: ## replicas on three brokers under faults of every kind (ARGS: --seed 7 --minutes 30, or --help)
+	@scripts/prerequisites build servers
+	@scripts/servers fetch >/dev/null
+	cargo test --locked --no-run --test chaos
+	scripts/servers run cargo test --locked --quiet --test chaos -- $(ARGS)
 
 bench: ## the benchmarks: against a plain producer (ARGS), quiet accounts, and weeks in virtual time; print their figures
 	@scripts/prerequisites build servers

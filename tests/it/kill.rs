@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use callfeed::simulator::{
     AccountScenario, CallsScenario, Delay, Key, Limits, RatingHabits, SaleHabits, Scenario, Simulator, TagHabits,
-    TruthCall,
 };
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::{Callfeed, Record, Servers, Setup, block_on, eventually, unique_name};
+use crate::support::{CallState, Callfeed, Judge, Record, Servers, Setup, Told, block_on, eventually, unique_name};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const KILLS_IN_BACKFILL: u32 = 13;
@@ -164,19 +163,12 @@ impl Trial {
     fn assert_feed_is_true(&self) {
         let mut seen = BTreeSet::new();
         for account in ACCOUNTS {
-            let mut feed = self.feed(account);
-            seen.extend(feed.values().flatten().map(|event| event["event_type"].as_str().unwrap().to_owned()));
-            for call in self.simulator.truth(account) {
-                let events = feed.remove(&call.id).unwrap_or_default();
-                assert_revisions(call.id, &events);
-                let is_published = events.last().is_some_and(|event| event["event_type"] != "WITHDRAWN");
-                let is_wanted = account == "plain" || !tags(&call.row).is_empty();
-                assert_eq!(is_published, is_wanted, "call {} of {account}: {events:#?}", call.id);
-                if is_wanted {
-                    assert_last_state(&call, &events[events.len() - 1]);
-                }
-            }
-            assert!(feed.is_empty(), "calls that never were: {feed:#?}");
+            let told = self.told(account);
+            seen.extend(told.values().flatten().map(|event| event.event_type.clone()));
+            let is_wanted = |state: &CallState| account == "plain" || !state.tags.is_empty();
+            let problems = Judge::ExactlyOnce.account(&self.simulator.truth(account), &told, is_wanted);
+            let events: Vec<_> = problems.keys().map(|call| (call, told.get(call))).collect();
+            assert!(problems.is_empty(), "calls of {account}: {problems:#?}, and what was told: {events:#?}");
         }
         assert_eq!(
             seen,
@@ -186,13 +178,13 @@ impl Trial {
     }
 
     /// The events of each call, in their order.
-    fn feed(&self, account: &str) -> BTreeMap<i64, Vec<Value>> {
-        let mut feed: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
+    fn told(&self, account: &str) -> BTreeMap<i64, Vec<Told>> {
+        let mut told: BTreeMap<i64, Vec<Told>> = BTreeMap::new();
         for record in self.events(account) {
             let event = Servers::shared().registry.decode(&record);
-            feed.entry(event["id"].as_i64().unwrap()).or_default().push(event);
+            told.entry(event["id"].as_i64().unwrap()).or_default().push(Told::of(&record, &event));
         }
-        feed
+        told
     }
 }
 
@@ -200,23 +192,6 @@ fn stop(process: &mut Callfeed) {
     process.terminate();
     let status = process.wait_exit(PATIENCE);
     assert!(status.success(), "{status}");
-}
-
-fn assert_revisions(call: i64, events: &[Value]) {
-    let found: Vec<(i64, bool)> =
-        events.iter().map(|event| (event["revision"].as_i64().unwrap(), event["event_type"] == "CREATED")).collect();
-    let expected: Vec<(i64, bool)> = (1..).take(events.len()).map(|revision| (revision, revision == 1)).collect();
-    assert_eq!(found, expected, "call {call}: revision, and whether it is CREATED");
-    let ids: BTreeSet<&str> = events.iter().map(|event| event["event_id"].as_str().unwrap()).collect();
-    assert_eq!(ids.len(), events.len(), "call {call}: {events:#?}");
-}
-
-fn assert_last_state(call: &TruthCall, event: &Value) {
-    assert_eq!(tags(event), tags(&call.row), "the tags of call {}", call.id);
-    assert_eq!(event["start_time_local"], call.start_time, "the start of call {}", call.id);
-    for column in ["source", "talk_duration", "full_record_file_link", "last_answered_employee_rating"] {
-        assert_eq!(event[column], call.row[column], "`{column}` of call {}", call.id);
-    }
 }
 
 /// Now, as the accounts' clocks on the wall show it.

@@ -27,6 +27,7 @@ mod restarts;
 mod secrets;
 mod state;
 mod state_migrate;
+mod takeover;
 mod upgrades;
 mod vanished;
 mod variants;

@@ -14,7 +14,7 @@ use super::feed::{Feed, PATIENCE, account, history, standing_with};
 const ACCOUNTS: [&str; 8] = ["anna", "boris", "clara", "dmitri", "elena", "fyodor", "galina", "hugo"];
 
 /// What the group and Kafka's brokers let a replica be away for, in milliseconds.
-const SESSION: &str = "6000";
+pub const SESSION: &str = "6000";
 
 #[test]
 fn replicas_share_the_accounts_and_hand_them_over() {
@@ -103,7 +103,7 @@ fn a_run_beside_a_replica_reads_its_share() {
     feed.assert_equals_truth();
 }
 
-fn world(protocol: &str) -> Feed {
+pub fn world(protocol: &str) -> Feed {
     let mut feed = Feed::of(standing_with(ACCOUNTS.map(|name| account(name, history(10))).to_vec()));
     let mut properties = json!({"group.protocol": protocol});
     if protocol == "classic" {
@@ -116,7 +116,7 @@ fn world(protocol: &str) -> Feed {
     feed
 }
 
-fn start(feed: &Feed, instance: &str) -> Callfeed {
+pub fn start(feed: &Feed, instance: &str) -> Callfeed {
     feed.setup(&[]).env("POD_NAME", instance).start()
 }
 
@@ -125,13 +125,13 @@ fn all() -> BTreeSet<String> {
 }
 
 /// The accounts that a replica has.
-fn shown(replica: &Callfeed) -> BTreeSet<String> {
+pub fn shown(replica: &Callfeed) -> BTreeSet<String> {
     let shown: Value = serde_json::from_str(&replica.get("/api/v1/accounts")).unwrap();
     shown["accounts"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Whether each account is with one of them, and each of them has some.
-fn is_divided(replicas: &[&Callfeed]) -> bool {
+pub fn is_divided(replicas: &[&Callfeed]) -> bool {
     let shares: Vec<BTreeSet<String>> = replicas.iter().map(|replica| shown(replica)).collect();
     let n_shown: usize = shares.iter().map(BTreeSet::len).sum();
     shares.iter().all(|share| !share.is_empty())
@@ -149,7 +149,7 @@ fn wait_until_published(feed: &Feed) {
 }
 
 /// Each account is read by somebody.
-fn new_calls_are_published(feed: &Feed) {
+pub fn new_calls_are_published(feed: &Feed) {
     let ended = json!({"source": "sip", "finish_time": "2020-01-01 00:00:00"});
     let calls = ACCOUNTS.map(|account| (account, feed.add_call(account, SignedDuration::from_mins(5), ended.clone())));
     for (account, call) in calls {

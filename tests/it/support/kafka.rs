@@ -1,4 +1,4 @@
-//! A Kafka node of a test's own, which it may stop, kill, restart and misconfigure.
+//! A Kafka node of a test's own, which it may stop, kill, restart and misconfigure. Three of them are [`super::Brokers`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ pub struct Kafka {
     port: u16,
     controller_port: u16,
     properties: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     process: Option<Child>,
 }
 
@@ -35,13 +36,7 @@ impl Kafka {
 
     /// As [`Kafka::own`], for properties that depend on the node's own ports and folder.
     pub(super) fn with(properties: impl FnOnce(&Kafka) -> Vec<String>) -> Kafka {
-        let mut kafka = Kafka {
-            folder: TempDir::with_prefix("callfeed-kafka-").unwrap(),
-            port: free_port(),
-            controller_port: free_port(),
-            properties: Vec::new(),
-            process: None,
-        };
+        let mut kafka = Kafka::prepare(free_port(), free_port(), Vec::new(), Vec::new());
         kafka.properties = properties(&kafka);
         kafka.restart();
         kafka
@@ -69,6 +64,17 @@ impl Kafka {
         assert!(output.status.success(), "{class}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// A node that does not run yet; `environment` is for `scripts/servers`.
+    pub fn prepare(
+        port: u16,
+        controller_port: u16,
+        properties: Vec<String>,
+        environment: Vec<(&'static str, String)>,
+    ) -> Kafka {
+        let folder = TempDir::with_prefix("callfeed-kafka-").unwrap();
+        Kafka { folder, port, controller_port, properties, environment, process: None }
+    }
+
     /// How clients reach this node; the same after each restart.
     pub fn cluster(&self) -> Cluster {
         Cluster::at(&format!("127.0.0.1:{}", self.port))
@@ -78,6 +84,11 @@ impl Kafka {
     /// waits until it serves.
     pub fn restart(&mut self) {
         self.start();
+        self.wait_until_serving();
+    }
+
+    /// Waits until a node that was started answers its clients.
+    pub fn wait_until_serving(&mut self) {
         let cluster = self.cluster();
         eventually("the Kafka node to serve", START, || {
             self.assert_running();
@@ -92,6 +103,7 @@ impl Kafka {
         let child = Command::new(SERVERS)
             .env("CALLFEED_CACHE", Servers::cache())
             .env("TMPDIR", self.folder.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .arg("kafka")
             .arg(self.folder.path())
             .args([self.port.to_string(), self.controller_port.to_string()])

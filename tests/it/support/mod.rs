@@ -9,9 +9,13 @@
 #![allow(dead_code, unused_imports)]
 
 mod avro;
+mod brokers;
 mod callfeed;
+mod group;
+mod history;
 mod kafka;
 mod ports;
+mod proxy;
 mod runtime;
 mod secured;
 mod servers;
@@ -20,11 +24,14 @@ mod topics;
 mod wait;
 
 pub use avro::Registry;
+pub use brokers::{Brokers, N_BROKERS, N_PATHS};
 pub use callfeed::{Callfeed, Setup};
+pub use history::{CallState, Judge, Problem, Told};
 pub use kafka::Kafka;
-pub use ports::free_port;
+pub use ports::{free_port, free_ports};
+pub use proxy::{Network, Proxy};
 pub use runtime::{block_on, spawn};
 pub use secured::{SecuredKafka, User};
 pub use servers::Servers;
-pub use topics::{Cluster, Record, unique_name};
+pub use topics::{Cluster, Follower, Record, unique_name};
 pub use wait::eventually;

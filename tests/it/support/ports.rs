@@ -1,5 +1,6 @@
 //! Ports for servers that are told their port and may be restarted on it.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 
 /// Below the range from which the system serves outgoing connections and port 0: while a server is down
@@ -14,4 +15,17 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// As many, no two the same.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let mut taken = BTreeSet::new();
+    std::array::from_fn(|_| {
+        loop {
+            let port = free_port();
+            if taken.insert(port) {
+                return port;
+            }
+        }
+    })
 }

@@ -173,11 +173,28 @@ impl Cluster {
         records
     }
 
+    /// Reads a topic from its beginning and goes on with what comes. Waits for a topic that is not there yet.
+    pub fn follow(&self, topic: &str) -> Follower {
+        let consumer = self.consumer();
+        assign_from_beginning(&consumer, topic, &self.wait_for_topic(topic));
+        Follower { consumer }
+    }
+
     /// Whether a broker answers and knows itself to be the cluster.
     pub fn is_ready(&self) -> bool {
         self.consumer()
             .fetch_metadata(None, Duration::from_secs(2))
             .is_ok_and(|metadata| !metadata.brokers().is_empty())
+    }
+
+    /// On how many brokers everything is that a partition of any topic has, at the least; `None`: a broker does not
+    /// answer, or there is a partition that none of them leads.
+    pub fn replicas_in_sync(&self) -> Option<usize> {
+        let metadata = self.consumer().fetch_metadata(None, Duration::from_secs(2)).ok()?;
+        let partitions = || metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let all_led = partitions().all(|partition| partition.leader() >= 0);
+        let least = partitions().map(|partition| partition.isr().len()).min().unwrap_or(usize::MAX);
+        all_led.then(|| least.min(metadata.brokers().len()))
     }
 
     pub fn wait_until_ready(&self) {
@@ -194,6 +211,19 @@ impl Cluster {
             .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "50");
         config.create().unwrap()
+    }
+}
+
+/// A `read_committed` consumer of one topic; in order within each partition.
+pub struct Follower {
+    consumer: BaseConsumer,
+}
+
+impl Follower {
+    /// The next record, if there is one within this time. librdkafka gets over brokers that go away by itself.
+    pub fn next(&self, within: Duration) -> Option<Record> {
+        let message = self.consumer.poll(within)?;
+        message.ok().map(|message| Record::of(&message))
     }
 }
 
