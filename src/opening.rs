@@ -181,8 +181,8 @@ impl Subject {
             experience: Experience::default(),
             pace: Pace::promised(&self.ladder()),
             refresh: self.refresh_times(context),
+            stored_at: None,
             no_interlude_before: None,
-            row_bytes: Poller::USUAL_ROW_BYTES,
         })
     }
 

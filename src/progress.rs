@@ -2,7 +2,8 @@
 //!
 //! A [`Step`] is what one page completes: coverage, clocks, buckets of the ledger. It travels with the records of the
 //! page in one transaction, and [`Progress::apply`] takes it only together with the [`Acknowledged`] of that
-//! transaction. So memory never runs ahead of Kafka, and a step that was lost is simply made again.
+//! transaction. So memory never runs ahead of Kafka, and a step that was lost is simply made again. There is one
+//! exception: that a reading found nothing may be noted first ([`Progress::note`]) and stored with a later step.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -278,6 +279,22 @@ impl Progress {
             headers: Vec::new(),
             timestamp_ms: None,
         }
+    }
+
+    /// Whether a step says only that a reading has found nothing new up to a later moment.
+    pub fn moves_in_time_only(&self, pending: &Pending) -> bool {
+        let CoverageRecord { sequence: _, coverage: _, floor, clocks: _, read_as } = &pending.coverage;
+        pending.buckets.is_empty() && pending.forgotten.is_empty() && (*floor, read_as) == (self.floor, &self.read_as)
+    }
+
+    /// Moves on in time without Kafka. The next step that is stored says so too; until then a process that takes over
+    /// reads the same once more, and finds nothing either.
+    pub fn note(&mut self, pending: Pending) -> Result<(), OutOfOrder> {
+        if pending.after != self.sequence || !self.moves_in_time_only(&pending) {
+            return Err(OutOfOrder { after: pending.after, sequence: self.sequence });
+        }
+        (self.coverage, self.clocks) = (pending.coverage.coverage, pending.coverage.clocks);
+        Ok(())
     }
 
     /// Moves on. The proof is consumed: one acknowledgement moves one step.

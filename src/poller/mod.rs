@@ -31,11 +31,10 @@ use crate::domain::read_as;
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
 use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
-use crate::progress::{OutOfOrder, Progress, Step};
+use crate::progress::{OutOfOrder, Pending, Progress, Step};
 use crate::purse::{Errand, Purse};
 use crate::territory::Holding;
 
-use fetch::Fetched;
 pub use fetch::{UNKNOWN_RESET, calls_query};
 pub use refresh::Refresh;
 
@@ -44,6 +43,12 @@ pub const BLOCKED_RETRY: Duration = Duration::from_mins(5);
 
 /// A plan holds no longer than this: points come and go, also by what others do.
 const PLAN_AGAIN: Duration = Duration::from_mins(1);
+
+/// Smaller pages are done sooner than another thread can take over.
+const WORTH_A_THREAD: usize = 64 * 1024;
+
+/// A live reading that has found nothing is stored this long after the last step at the latest.
+const STORE_WITHIN: Duration = Duration::from_mins(5);
 
 /// Everything one account's poller works with.
 pub struct Poller {
@@ -70,10 +75,10 @@ pub struct Poller {
     /// The start of the newest row seen.
     pub newest: Option<Instant>,
     pub refresh: Refresh,
+    /// When Kafka has acknowledged a step last.
+    pub stored_at: Option<Moment>,
     /// After a live reading within a longer one, that goes on until then.
     pub no_interlude_before: Option<Moment>,
-    /// What a row takes in memory, by the last page.
-    pub row_bytes: usize,
 }
 
 /// How polling ended.
@@ -104,9 +109,6 @@ pub enum ReadError {
 }
 
 impl Poller {
-    /// Rows are about this large until the first page tells better.
-    pub const USUAL_ROW_BYTES: usize = 3 * 1024;
-
     /// Polls until it is told to stop, or nothing more is due. An error is one that a person must act upon, or that
     /// lasted: the account is to be tried again later.
     pub async fn run(&mut self) -> Result<Ended, ReadError> {
@@ -127,7 +129,8 @@ impl Poller {
             let now = self.context.clock.planning_now();
             match plan::next(&self.situation(now, &self.budget())) {
                 Next::Read(reading) => {
-                    if let Some(ended) = self.read_once(&reading).await? {
+                    // In memory only while it reads: of ten thousand accounts most rest.
+                    if let Some(ended) = Box::pin(self.read_once(&reading)).await? {
                         return Ok(ended);
                     }
                 }
@@ -209,13 +212,11 @@ impl Poller {
         let mut paging = Paging::new(local, local.repeated(self.zone()), self.page_size);
         let mut roll_call = self.roll_call(window);
         let errand = self.errand(reading);
-        let mut fetched = self.fetch_in_turn(&paging.request(), errand, reading).await?;
+        let mut page = self.fetch_in_turn(&paging.request(), errand, reading).await?;
         loop {
-            let Fetched { page, room } = fetched;
             let page_reading = self.page_reading(window, reading);
             let batch = self.compose(&page, &page_reading);
-            self.learn_row_size(&page, &batch);
-            drop(page);
+            let room = page.into_room();
             let request = paging.request();
             let advance = paging.advance(&batch.facts)?;
             self.note_newest(&batch.facts);
@@ -226,6 +227,13 @@ impl Poller {
             let live = self.live_in_between(reading);
             let now = self.context.clock.latest_now();
             let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), now, &self.context.place);
+            if batch.records.is_empty() && advance == Advance::Done && self.can_be_stored_later(reading, &pending) {
+                self.progress.note(pending)?;
+                outcome.n_pages += 1;
+                outcome.n_rows += batch.counts.rows;
+                self.count(&batch.counts);
+                return Ok(());
+            }
             let mut records = batch.records;
             records.extend(state);
 
@@ -244,6 +252,7 @@ impl Poller {
             };
             let (acknowledged, next) = tokio::join!(publishing, fetching);
             self.progress.apply(pending, acknowledged?)?;
+            self.stored_at = Some(Moment::now());
             outcome.n_pages += 1;
             outcome.n_rows += batch.counts.rows;
             let ages = batch.news.iter().map(|start| reading.window.till.since(start.to_instant(self.zone())));
@@ -252,11 +261,21 @@ impl Poller {
             if advance == Advance::Done {
                 return Ok(());
             }
-            fetched = match next {
+            page = match next {
                 Some(next) => next?,
                 None => self.fetch_in_turn(&paging.request(), errand, reading).await?,
             };
         }
+    }
+
+    /// Whether a live reading has found so little that its step need not be stored now: ten thousand quiet accounts
+    /// would otherwise keep Kafka busy all day with the news that there are none.
+    fn can_be_stored_later(&self, reading: &Reading, pending: &Pending) -> bool {
+        let was_stored = self.stored_at.is_some_and(|at| at.elapsed() < STORE_WITHIN);
+        was_stored
+            && !self.context.clock.is_frozen()
+            && self.ladder.is_live(reading)
+            && self.progress.moves_in_time_only(pending)
     }
 
     /// A page when there is a point for it. Live readings go first, also while a longer one waits for points.
@@ -265,7 +284,7 @@ impl Poller {
         request: &PageRequest,
         errand: Errand,
         reading: &Reading,
-    ) -> Result<Fetched, ReadError> {
+    ) -> Result<Page, ReadError> {
         if errand == Errand::Other {
             self.give_way_to_live(reading).await?;
         }
@@ -331,7 +350,8 @@ impl Poller {
     }
 
     fn compose(&self, page: &Page, reading: &PageReading) -> Batch {
-        at_work(|| self.composer.compose(page, reading, self.progress.ledger()))
+        let compose = || self.composer.compose(page, reading, self.progress.ledger());
+        if page.body_bytes() < WORTH_A_THREAD { compose() } else { at_work(compose) }
     }
 
     /// The window as the account's clock has it. While its zone changes, the reading of the horizon asks for what
