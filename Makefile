@@ -35,12 +35,13 @@ chaos: ## replicas on three brokers under faults of every kind (ARGS: --seed 7 -
 	cargo test --locked --no-run --test chaos
 	scripts/servers run cargo test --locked --quiet --test chaos -- $(ARGS)
 
-bench: ## the benchmarks: against a plain producer (ARGS), quiet accounts, and weeks in virtual time; print their figures
+bench: ## the benchmarks: against a plain producer (ARGS), quiet and many accounts, weeks in virtual time; print figures
 	@scripts/prerequisites build servers
 	@scripts/servers fetch >/dev/null
 	cargo bench --locked --no-run
 	scripts/servers run cargo bench --locked --bench backfill $(ARGS)
 	scripts/servers run cargo bench --locked --bench quiet
+	scripts/servers run cargo bench --locked --bench many
 	cargo bench --locked --bench virtual_time
 
 build: ## the release binary, target/release/callfeed

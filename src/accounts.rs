@@ -149,7 +149,7 @@ async fn keep_polling(
                 continue;
             }
             Ok(Ended::Refresh) => {
-                refresh(context, subject, poller).await;
+                Box::pin(refresh(context, subject, poller)).await;
                 continue;
             }
             Err(trouble) => trouble,
@@ -193,7 +193,11 @@ async fn turn(
     let opened = match poller {
         Some(opened) => opened,
         None => {
-            let opening = context.stop.run_until_cancelled(subject.open(context, holding, lost_at)).await;
+            let opening = async {
+                context.openings.pass().await;
+                Box::pin(subject.open(context, holding, lost_at)).await
+            };
+            let opening = context.stop.run_until_cancelled(opening).await;
             let Some(opened) = opening else { return Ok(Ended::Stopped) };
             poller.insert(opened.map_err(Trouble::of_opening)?)
         }

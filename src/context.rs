@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, PoisonError, Weak};
 use std::time::Duration;
 
 use apache_avro::Schema;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -19,6 +19,7 @@ use crate::edge::registry::{RegistryError, SchemaRegistry};
 use crate::metrics::Metrics;
 use crate::purse::Purse;
 use crate::recall::Recall;
+use crate::stagger::Stagger;
 use crate::state::StatePlace;
 use crate::status::StatusBoard;
 use crate::stream::calls;
@@ -34,11 +35,10 @@ pub struct Context {
     pub topics: Arc<TopicBook>,
     pub schemas: Arc<SchemaBook>,
     pub credentials: Arc<CredentialBook>,
+    /// Accounts are opened one after another.
+    pub openings: Arc<Stagger>,
     pub board: StatusBoard,
     pub metrics: Metrics,
-    /// KiB of pages that may be in flight.
-    pub memory: Arc<Semaphore>,
-    pub memory_kib: u32,
     pub clock: Clock,
     /// Has all accounts look again for what may have changed.
     pub recall: Recall,
@@ -90,7 +90,16 @@ impl Context {
 
 /// Which credentials are in use. Accounts that are configured with the same one share its session and its points.
 #[derive(Default)]
-pub struct CredentialBook(std::sync::Mutex<Vec<(String, Credentials, Weak<Purse>)>>);
+pub struct CredentialBook(std::sync::Mutex<Credentialed>);
+
+#[derive(Default)]
+struct Credentialed {
+    purses: HashMap<(String, Credentials), Weak<Purse>>,
+    /// How many purses were ever made.
+    n_made: u64,
+    /// At so many the ones that nobody uses any more are looked for.
+    sweep_at: usize,
+}
 
 impl CredentialBook {
     /// The purse of an account's credential, made with `client` when nobody uses it yet.
@@ -101,16 +110,17 @@ impl CredentialBook {
         client: impl FnOnce() -> Result<Client, E>,
     ) -> Result<Arc<Purse>, E> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(_, _, purse)| purse.strong_count() > 0);
-        let is_the_same = |url: &str, credentials: &Credentials| {
-            (url, credentials) == (account.base_url.as_str(), &account.credentials)
-        };
-        let shared = known.iter().find(|(url, credentials, _)| is_the_same(url, credentials));
-        if let Some(purse) = shared.and_then(|(_, _, purse)| purse.upgrade()) {
+        if known.purses.len() >= known.sweep_at {
+            known.purses.retain(|_, purse| purse.strong_count() > 0);
+            known.sweep_at = known.purses.len() * 2 + 1;
+        }
+        let credential = (account.base_url.clone(), account.credentials.clone());
+        if let Some(purse) = known.purses.get(&credential).and_then(Weak::upgrade) {
             return Ok(purse);
         }
-        let purse = Arc::new(Purse::new(client()?, clock.clone()));
-        known.push((account.base_url.clone(), account.credentials.clone(), Arc::downgrade(&purse)));
+        let purse = Arc::new(Purse::new(client()?, clock.clone()).numbered(known.n_made));
+        known.n_made += 1;
+        known.purses.insert(credential, Arc::downgrade(&purse));
         Ok(purse)
     }
 }

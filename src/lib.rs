@@ -23,7 +23,8 @@
 //! # What always holds
 //!
 //! - Nothing in memory moves before Kafka has acknowledged: [`progress::Progress::apply`] takes a proof that only the
-//!   publisher can make, after a committed transaction. An enqueue is not an acknowledgement.
+//!   publisher can make, after a committed transaction. An enqueue is not an acknowledgement. Only that there was
+//!   nothing new is noted first and stored within minutes.
 //! - Events and the state that says they were sent are committed together, or not at all. After a crash the state
 //!   topic is what happened, and the plan goes on from there.
 //! - A row is published when it is new or differs from what was published before; reading it again is no news.
@@ -68,6 +69,7 @@ pub mod handover;
 pub mod progress;
 pub mod purse;
 pub mod recall;
+pub mod stagger;
 pub mod state;
 pub mod store;
 pub mod territory;

@@ -182,7 +182,6 @@ impl Subject {
             pace: Pace::promised(&self.ladder()),
             refresh: self.refresh_times(context),
             no_interlude_before: None,
-            row_bytes: Poller::USUAL_ROW_BYTES,
         })
     }
 

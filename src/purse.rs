@@ -22,15 +22,25 @@ use crate::edge::data_api::{Client, WindowLimits};
 /// What was shared out holds for so long, or a thousand customers would do the sums for all of them a thousand times.
 const SHARED_OUT_FOR: Duration = Duration::from_secs(15);
 
+/// When accounts come or go it is shared out anew at once among so many, and among more after a moment: a thousand that
+/// come one by one are not reckoned with each by itself.
+const FEW: usize = 100;
+const AFTER_A_CHANGE: Duration = Duration::from_secs(1);
+
 /// Who has to wait longer lets others go first.
 const LONGEST_TURN: Duration = Duration::from_mins(1);
 
 /// How soon to look again when it is only requests on their way that take the last points.
 const IN_A_MOMENT: Duration = Duration::from_secs(1);
 
+/// So many credentials are used again in the same second after their counters have started anew.
+const AT_ONCE_A_SECOND: u64 = 200;
+
 pub struct Purse {
     client: Client,
     clock: Clock,
+    /// Of all credentials that are used.
+    number: u64,
     /// Held by whoever waits for a point, so that points come in the order of asking.
     turn: tokio::sync::Mutex<()>,
     /// Told when a request is no longer on its way.
@@ -51,6 +61,10 @@ struct State {
     /// Points that were spent since the counters were last looked at for what others spend.
     n_spent: u64,
     shared_out_at: Option<Instant>,
+    /// Accounts came or went since.
+    has_changed: bool,
+    /// Points that all live readings take in a second, as was shared out.
+    live_rate: f64,
 }
 
 /// What a point is for.
@@ -68,10 +82,7 @@ impl State {
         const MINUTE: Duration = Duration::from_mins(1);
         match errand {
             Errand::Live => 0,
-            Errand::Other => {
-                let a_second: f64 = self.members.values().map(|member| member.demand.live_rate(&member.pace)).sum();
-                (a_second * MINUTE.as_secs_f64()).ceil() as u64
-            }
+            Errand::Other => (self.live_rate * MINUTE.as_secs_f64()).ceil() as u64,
         }
     }
 }
@@ -109,11 +120,25 @@ impl Purse {
         Self {
             client,
             clock,
+            number: 0,
             turn: tokio::sync::Mutex::default(),
             returned: Notify::new(),
             forgotten: Notify::new(),
             state: Mutex::default(),
         }
+    }
+
+    /// Counters of many credentials start anew at the same moment, and not all who wait for that are to come at once.
+    /// The first few hundred come as soon as they may.
+    pub fn numbered(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    /// How long after a counter of this length has started anew this credential is used again. Always the same.
+    pub fn behind(&self, length: Duration) -> Duration {
+        /// Of the length of a counter; the rest is for using the points.
+        const PART: u64 = 10;
+        Duration::from_secs(self.number / AT_ONCE_A_SECOND % (length.as_secs() / PART).max(1))
     }
 
     /// The client whose points these are.
@@ -137,7 +162,7 @@ impl Purse {
                 Some(wait) => (seen.remaining?, wait),
                 None => (limit, window.length()),
             };
-            let resets_at = whole_second_after(now_millis, wait);
+            let resets_at = whole_second_after(now_millis, wait) + self.behind(window.length());
             Some((window, Points { limit, remaining: remaining.saturating_sub(n_on_the_way), resets_at }))
         };
         let windows = limits.windows().into_iter().filter_map(|(window, seen)| points(window, seen));
@@ -150,12 +175,19 @@ impl Purse {
         match state.members.get_mut(account) {
             Some(known) => (known.demand, known.share) = (demand, share),
             None => {
-                state.members.insert(account.clone(), Member { demand, share, pace: Pace::default() });
-                state.shared_out_at = None;
+                // Until it is reckoned with it is read as the others are.
+                let pace = state.members.values().next().map(|other| other.pace.clone()).unwrap_or_default();
+                state.members.insert(account.clone(), Member { demand, share, pace });
+                state.has_changed = true;
             }
         }
         let now = self.clock.now();
-        let is_fresh = state.shared_out_at.is_some_and(|at| at <= now && now.since(at) < SHARED_OUT_FOR);
+        let holds_for = match state.has_changed {
+            true if state.members.len() <= FEW => Duration::ZERO,
+            true => AFTER_A_CHANGE,
+            false => SHARED_OUT_FOR,
+        };
+        let is_fresh = state.shared_out_at.is_some_and(|at| at <= now && now.since(at) < holds_for);
         if !is_fresh || state.members.len() == 1 {
             self.share_out(&mut state, now);
         }
@@ -169,7 +201,8 @@ impl Purse {
         let demands: Vec<&Demand> = state.members.values().map(|member| &member.demand).collect();
         let paces = share_out(&demands, &budget, &state.rhythm, now);
         state.members.values_mut().zip(paces).for_each(|(member, pace)| member.pace = pace);
-        state.shared_out_at = Some(now);
+        state.live_rate = state.members.values().map(|member| member.demand.live_rate(&member.pace)).sum();
+        (state.shared_out_at, state.has_changed) = (Some(now), false);
     }
 
     /// Compares the counter of the day with what was spent here.
@@ -188,7 +221,7 @@ impl Purse {
     pub fn leave(&self, account: &AccountId) {
         let mut state = self.state();
         state.members.remove(account);
-        state.shared_out_at = None;
+        state.has_changed = true;
     }
 
     /// A point, as soon as there is one, in the order of asking. `told` hears until when there is none, and by which

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -164,7 +164,6 @@ async fn build(
         Run::Once => Patience::OwnOnly,
     };
     readiness.send_replace(Readiness::NotReady("restoring state"));
-    let memory_kib = u32::try_from(config.limits.memory / 1024).unwrap_or(u32::MAX).max(1);
     let context = Context {
         publisher: started?,
         kafka: kafka_health,
@@ -175,11 +174,10 @@ async fn build(
         },
         topics: Arc::new(TopicBook::new(connection, plan, known)),
         credentials: Arc::default(),
+        openings: Arc::default(),
         schemas: Arc::new(SchemaBook::of_registry(registry, config.schema_registry.auto_register)),
         board,
         metrics,
-        memory: Arc::new(Semaphore::new(memory_kib as usize)),
-        memory_kib,
         clock: match run {
             Run::Forever => Clock::running(),
             Run::Once => Clock::frozen_now(),

@@ -26,7 +26,7 @@ pub fn http_settings(config: &Config) -> HttpSettings {
         timeout: config.http.timeout,
         ca_file: config.http.ca_file.clone(),
         proxy,
-        max_response_bytes: config.limits.memory,
+        memory: config.limits.memory,
     }
 }
 

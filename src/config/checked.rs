@@ -90,7 +90,7 @@ pub struct Account {
     pub poll: Poll,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Credentials {
     Login { login: String, password: Secret },
     ApiKey(Secret),

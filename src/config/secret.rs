@@ -11,10 +11,10 @@ use std::{fmt, fs, io};
 pub const MASK: &str = "********";
 
 /// Where a secret value comes from.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Origin);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Origin {
     /// Written in the configuration or taken from the environment when it was loaded.
     Value(Revealed),
@@ -70,7 +70,7 @@ impl fmt::Display for Secret {
 }
 
 /// A secret value in memory; prints as a mask.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Revealed(String);
 
 impl Revealed {

@@ -181,11 +181,12 @@ pub fn next(situation: &Situation<'_>) -> Next {
     }
 }
 
-/// The live reading, when it is due while a larger one is under way: that goes on behind it.
+/// The live reading, when it is due while a larger one is under way: that goes on behind it. It takes its turn for a
+/// point where there is none, or those that wait for one would always come first.
 pub fn live_in_between(situation: &Situation<'_>, under_way: &Reading) -> Option<Reading> {
     let live = situation.ladder.tiers.first()?;
     let is_live = situation.ladder.is_live(under_way);
-    if is_live || due_at(situation, live) > situation.now || situation.budget.wait(situation.now).is_some() {
+    if is_live || due_at(situation, live) > situation.now {
         return None;
     }
     tier_reading(situation, live)

@@ -1,11 +1,8 @@
-//! One page from the API: waits for points and for room in memory, and tries again while that can help.
+//! One page from the API: waits for points, and tries again while that can help.
 
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::{Poller, ReadError};
-use crate::batch::Batch;
 use crate::domain::pace::backoff;
 use crate::domain::paging::PageRequest;
 use crate::domain::plan::Why;
@@ -23,27 +20,20 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 pub const UNKNOWN_RESET: Duration = Duration::from_secs(60);
 const LONGEST_UNKNOWN_RESET: Duration = Duration::from_mins(15);
 
-/// A page with the room it takes.
-pub(super) struct Fetched {
-    pub page: Page,
-    pub room: OwnedSemaphorePermit,
-}
 impl Poller {
-    /// One page, tried again while that can help. Waits for points and for room in memory.
-    pub(super) async fn fetch(&self, request: &PageRequest, errand: Errand) -> Result<Fetched, ReadError> {
+    /// One page, tried again while that can help. Waits for points.
+    pub(super) async fn fetch(&self, request: &PageRequest, errand: Errand) -> Result<Page, ReadError> {
         let (mut failures, mut refusals) = (0, 0);
         loop {
-            // Others must not wait for room behind somebody who has none of the points.
             let spending = self.point(errand).await?;
-            let room = self.room().await?;
             let error = match self.ask(request).await? {
                 Ok(page) => {
                     spending.answered();
-                    return Ok(Fetched { page, room });
+                    return Ok(page);
                 }
                 Err(error) => error,
             };
-            drop((spending, room));
+            drop(spending);
             let wait = match error.class() {
                 Class::Owner | Class::Bug => return Err(error.into()),
                 Class::Retry { .. } if failures + 1 >= TRIES => return Err(error.into()),
@@ -78,22 +68,6 @@ impl Poller {
         tokio::select! {
             spending = self.purse.point(self.points_share, errand, told) => Ok(spending),
             () = self.context.stop.cancelled() => Err(ReadError::Stopped),
-        }
-    }
-
-    /// Room for a page in memory, by what its rows have taken so far. A page larger than all the room takes all of it.
-    async fn room(&self) -> Result<OwnedSemaphorePermit, ReadError> {
-        let kib = (self.page_size as usize * self.row_bytes).div_ceil(1024);
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX).clamp(1, self.context.memory_kib);
-        tokio::select! {
-            room = self.context.memory.clone().acquire_many_owned(kib) => room.map_err(|_| ReadError::Stopped),
-            () = self.context.stop.cancelled() => Err(ReadError::Stopped),
-        }
-    }
-
-    pub(super) fn learn_row_size(&mut self, page: &Page, batch: &Batch) {
-        if let Some(row_bytes) = page.body_bytes().checked_div(batch.counts.rows as usize) {
-            self.row_bytes = row_bytes.max(1);
         }
     }
 

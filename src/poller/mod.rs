@@ -35,7 +35,6 @@ use crate::progress::{OutOfOrder, Progress, Step};
 use crate::purse::{Errand, Purse};
 use crate::territory::Holding;
 
-use fetch::Fetched;
 pub use fetch::{UNKNOWN_RESET, calls_query};
 pub use refresh::Refresh;
 
@@ -44,6 +43,9 @@ pub const BLOCKED_RETRY: Duration = Duration::from_mins(5);
 
 /// A plan holds no longer than this: points come and go, also by what others do.
 const PLAN_AGAIN: Duration = Duration::from_mins(1);
+
+/// Smaller pages are done sooner than another thread can take over.
+const WORTH_A_THREAD: usize = 64 * 1024;
 
 /// Everything one account's poller works with.
 pub struct Poller {
@@ -72,8 +74,6 @@ pub struct Poller {
     pub refresh: Refresh,
     /// After a live reading within a longer one, that goes on until then.
     pub no_interlude_before: Option<Moment>,
-    /// What a row takes in memory, by the last page.
-    pub row_bytes: usize,
 }
 
 /// How polling ended.
@@ -104,9 +104,6 @@ pub enum ReadError {
 }
 
 impl Poller {
-    /// Rows are about this large until the first page tells better.
-    pub const USUAL_ROW_BYTES: usize = 3 * 1024;
-
     /// Polls until it is told to stop, or nothing more is due. An error is one that a person must act upon, or that
     /// lasted: the account is to be tried again later.
     pub async fn run(&mut self) -> Result<Ended, ReadError> {
@@ -127,7 +124,8 @@ impl Poller {
             let now = self.context.clock.planning_now();
             match plan::next(&self.situation(now, &self.budget())) {
                 Next::Read(reading) => {
-                    if let Some(ended) = self.read_once(&reading).await? {
+                    // In memory only while it reads: of ten thousand accounts most rest.
+                    if let Some(ended) = Box::pin(self.read_once(&reading)).await? {
                         return Ok(ended);
                     }
                 }
@@ -209,13 +207,11 @@ impl Poller {
         let mut paging = Paging::new(local, local.repeated(self.zone()), self.page_size);
         let mut roll_call = self.roll_call(window);
         let errand = self.errand(reading);
-        let mut fetched = self.fetch_in_turn(&paging.request(), errand, reading).await?;
+        let mut page = self.fetch_in_turn(&paging.request(), errand, reading).await?;
         loop {
-            let Fetched { page, room } = fetched;
             let page_reading = self.page_reading(window, reading);
             let batch = self.compose(&page, &page_reading);
-            self.learn_row_size(&page, &batch);
-            drop(page);
+            let room = page.into_room();
             let request = paging.request();
             let advance = paging.advance(&batch.facts)?;
             self.note_newest(&batch.facts);
@@ -252,7 +248,7 @@ impl Poller {
             if advance == Advance::Done {
                 return Ok(());
             }
-            fetched = match next {
+            page = match next {
                 Some(next) => next?,
                 None => self.fetch_in_turn(&paging.request(), errand, reading).await?,
             };
@@ -265,7 +261,7 @@ impl Poller {
         request: &PageRequest,
         errand: Errand,
         reading: &Reading,
-    ) -> Result<Fetched, ReadError> {
+    ) -> Result<Page, ReadError> {
         if errand == Errand::Other {
             self.give_way_to_live(reading).await?;
         }
@@ -331,7 +327,8 @@ impl Poller {
     }
 
     fn compose(&self, page: &Page, reading: &PageReading) -> Batch {
-        at_work(|| self.composer.compose(page, reading, self.progress.ledger()))
+        let compose = || self.composer.compose(page, reading, self.progress.ledger());
+        if page.body_bytes() < WORTH_A_THREAD { compose() } else { at_work(compose) }
     }
 
     /// The window as the account's clock has it. While its zone changes, the reading of the horizon asks for what

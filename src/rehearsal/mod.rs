@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant as Moment;
 use tokio_util::sync::CancellationToken;
@@ -200,7 +200,6 @@ impl Rehearsal {
     async fn build(&self) -> Result<Context, RehearsalError> {
         let config = &self.config;
         let topics = TopicPlan { manage: false, ..wiring::topic_plan(config) };
-        let memory_kib = u32::try_from(config.limits.memory / 1024).unwrap_or(u32::MAX).max(1);
         let territory = Territory::new(StateSource::Memory(self.kafka.clone()), Patience::Waits);
         territory.take(vec![Lease::of_everything()]).await?;
         Ok(Context {
@@ -213,11 +212,10 @@ impl Rehearsal {
             },
             topics: Arc::new(TopicBook::new(wiring::connection(config)?, topics, Topics::default())),
             credentials: Arc::default(),
+            openings: Arc::default(),
             schemas: Arc::new(SchemaBook::with_fixed_id(SCHEMA_ID)),
             board: StatusBoard::with_clock(self.clock.clone()),
             metrics: Metrics::new(),
-            memory: Arc::new(Semaphore::new(memory_kib as usize)),
-            memory_kib,
             clock: self.clock.clone(),
             recall: Recall::default(),
             stop: CancellationToken::new(),

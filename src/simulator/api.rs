@@ -24,6 +24,7 @@ use super::{
     faults::{Fault, Faults, Mishap},
     journal::{Journal, Outcome, RequestRecord},
     lock,
+    owners::Owners,
     page::{self, PageHabits},
     query::{self, Habits, Query},
     scenario::{AgencyAccount, Scenario},
@@ -39,6 +40,7 @@ pub struct Api {
     pub faults: Mutex<Faults>,
     pub journal: Mutex<Journal>,
     pub caller_address: Mutex<Option<IpAddr>>,
+    owners: Owners,
     n_requests: AtomicU64,
 }
 
@@ -60,6 +62,7 @@ impl Api {
         let rules = std::mem::take(&mut scenario.faults);
         Api {
             clock,
+            owners: Owners::of(&accounts),
             accounts: accounts.iter().map(|account| Account::new(account, scenario.seed, now)).collect(),
             faults: Mutex::new(Faults::new(rules, scenario.seed)),
             journal: Mutex::new(Journal::default()),
@@ -138,21 +141,25 @@ impl Api {
         lock(&self.journal).note(record);
     }
 
-    fn accounts_of<'a>(&'a self, brand: Brand<'a>) -> impl Iterator<Item = &'a Account> {
-        let fits = move |account: &&Account| brand.0.is_none_or(|brand| account.brand == brand);
-        self.accounts.iter().filter(fits)
-    }
-
     /// The account that the request's token or login belongs to.
-    fn account_of<'a>(&'a self, brand: Brand<'a>, request: &Request, now: Timestamp) -> Option<&'a Account> {
+    fn account_of(&self, brand: Brand<'_>, request: &Request, now: Timestamp) -> Option<&Account> {
         let text = |name: &str| request.params.get(name).and_then(Value::as_str);
+        let fits = |account: &&Account| brand.0.is_none_or(|brand| account.brand == brand);
         if request.method == "login.user" {
             let (login, password) = (text("login")?, text("password")?);
-            return self.accounts_of(brand).find(|account| lock(&account.state).access.knows_login(login, password));
+            let mut with_login = self.owners.of_login(login).map(|index| &self.accounts[index]).filter(fits);
+            return with_login.find(|account| lock(&account.state).access.knows_login(login, password));
         }
         let token = text("access_token")?;
         let ended = self.habits.ended_session;
-        self.accounts_of(brand).find(|account| lock(&account.state).access.check(token, now, ended).is_some())
+        let knows = |account: &&Account| lock(&account.state).access.check(token, now, ended).is_some();
+        let is_owner = |account: &&Account| fits(account) && knows(account);
+        if let Some(account) = self.owners.of_token(token).map(|index| &self.accounts[index]).filter(is_owner) {
+            return Some(account);
+        }
+        let index = self.accounts.iter().position(|account| is_owner(&account))?;
+        self.owners.note_token(token, index);
+        Some(&self.accounts[index])
     }
 
     fn run(
@@ -310,6 +317,9 @@ impl Api {
         let mut state = lock(&account.state);
         state.check_entry(caller)?;
         let (token, ends) = state.access.log_in(now, self.habits.session_lifetime);
+        if let Some(index) = self.accounts.iter().position(|one| std::ptr::eq(one, account)) {
+            self.owners.note_token(token.reveal(), index);
+        }
         let expiry = if self.habits.variants.expire { "expire" } else { "expire_at" };
         let app_id = lock(&account.world).app_id;
         Ok(Success::without_metadata(json!({

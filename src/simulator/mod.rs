@@ -26,6 +26,7 @@ mod filter;
 mod generate;
 mod in_process;
 mod journal;
+mod owners;
 mod page;
 mod points;
 mod portrait;

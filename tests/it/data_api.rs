@@ -36,7 +36,7 @@ fn account<'a>(scenario: &'a mut Scenario, name: &str) -> &'a mut AccountScenari
 }
 
 fn settings() -> HttpSettings {
-    HttpSettings { timeout: Duration::from_secs(20), ca_file: None, proxy: Proxy::None, max_response_bytes: 64 << 20 }
+    HttpSettings { timeout: Duration::from_secs(20), ca_file: None, proxy: Proxy::None, memory: 64 << 20 }
 }
 
 fn client(url: &str, credentials: Credentials, settings: &HttpSettings) -> Client {

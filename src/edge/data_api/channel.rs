@@ -18,6 +18,7 @@ use super::error::{ApiError, Asked, Cause, Malformed};
 use super::http::{Http, HttpAnswer};
 use super::limits::SeenLimits;
 use super::refusal::Refusal;
+use super::room::Held;
 use super::secret::Proof;
 
 /// One finished request, for metrics.
@@ -58,6 +59,7 @@ pub(super) struct Answer {
     pub body: String,
     pub data: Range<usize>,
     pub metadata: Value,
+    pub room: Held,
 }
 
 impl Channel {
@@ -84,12 +86,17 @@ impl Channel {
 
     pub(super) async fn exchange(&self, call: &Call<'_, impl Serialize>, proof: Proof<'_>) -> Result<Answer, ApiError> {
         let id = format!("{}-{}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed));
-        let started = Instant::now();
         let request = envelope::request(&id, call.method, proof, call.params);
-        let outcome = match self.http.post(&self.url, request, self.largest_answer.load(Ordering::Relaxed)).await {
-            Ok(http) => self.interpret(http, &id, proof),
+        let expected = self.largest_answer.load(Ordering::Relaxed);
+        self.http.wait_for_room(expected).await;
+        let started = Instant::now();
+        let outcome = match self.http.post(&self.url, request, expected).await {
+            Ok((http, room)) => self.interpret(http, room, &id, proof),
             Err(cause) => Err(cause),
         };
+        if let Err(Cause::NoRoom { bytes }) = &outcome {
+            self.largest_answer.fetch_max(bytes.saturating_mul(2), Ordering::Relaxed);
+        }
         let outcome = outcome.map_err(|cause| ApiError::new(self.asked(&id, call, proof), cause));
         self.report(call.method, &id, started.elapsed(), &outcome);
         outcome
@@ -115,7 +122,7 @@ impl Channel {
         self.url.host_str().unwrap_or_default().to_owned()
     }
 
-    fn interpret(&self, http: HttpAnswer, id: &str, proof: Proof<'_>) -> Result<Answer, Cause> {
+    fn interpret(&self, http: HttpAnswer, room: Held, id: &str, proof: Proof<'_>) -> Result<Answer, Cause> {
         let HttpAnswer { status, retry_after, body } = http;
         let success = (200..300).contains(&status);
         self.largest_answer.fetch_max(body.len(), Ordering::Relaxed);
@@ -126,7 +133,7 @@ impl Channel {
         match reply {
             Ok((Reply::Data { data, metadata }, body)) if success => {
                 self.note_limits(&metadata);
-                Ok(Answer { body, data, metadata })
+                Ok(Answer { body, data, metadata, room })
             }
             Ok((Reply::Refusal(error), _)) => {
                 self.note_limits(&error["data"]["metadata"]);

@@ -83,6 +83,9 @@ pub(super) enum Cause {
     Status { status: u16, retry_after: Option<Duration> },
     #[error("{0}")]
     Refused(Box<Refusal>),
+    /// Others took the room in memory while an answer that had become so large was still coming.
+    #[error("the answer is larger than those before, and after {bytes} bytes there is no room in memory for the rest")]
+    NoRoom { bytes: usize },
     #[error("`credentials.{secret}` cannot be read: {reason}")]
     Secret { secret: &'static str, reason: String },
 }
@@ -119,7 +122,7 @@ impl ApiError {
 
     pub fn class(&self) -> Class {
         match &self.cause {
-            Cause::Transport { .. } | Cause::Malformed(_) => Class::Retry { after: None },
+            Cause::Transport { .. } | Cause::Malformed(_) | Cause::NoRoom { .. } => Class::Retry { after: None },
             Cause::Status { status, retry_after } => class_of_status(*status, *retry_after),
             Cause::Refused(refusal) => refusal.class(self.request.user_id),
             Cause::Secret { .. } => Class::Owner,
@@ -129,7 +132,9 @@ impl ApiError {
     pub fn hurdle(&self) -> Hurdle {
         match &self.cause {
             Cause::Secret { .. } => Hurdle::Secret,
-            Cause::Transport { fault: Fault::Broken(_), .. } | Cause::Malformed(_) => Hurdle::Answer,
+            Cause::Transport { fault: Fault::Broken(_), .. } | Cause::Malformed(_) | Cause::NoRoom { .. } => {
+                Hurdle::Answer
+            }
             Cause::Transport { .. } => Hurdle::Connection,
             Cause::Status { status: 429, .. } => Hurdle::Points,
             Cause::Status { .. } => Hurdle::Answer,
@@ -157,6 +162,7 @@ impl ApiError {
             Cause::Malformed(malformed) => remedy::of_malformed(malformed, &self.request.host),
             Cause::Status { status, .. } => remedy::of_status(*status, &self.request.host),
             Cause::Refused(refusal) => remedy::of_refusal(refusal, &self.request),
+            Cause::NoRoom { .. } => remedy::OF_NO_ROOM.to_owned(),
             Cause::Secret { secret, .. } => remedy::of_secret(secret),
         }
     }
@@ -166,6 +172,7 @@ impl ApiError {
         match &self.cause {
             Cause::Transport { fault, .. } => fault.outcome(),
             Cause::Malformed(_) => "malformed",
+            Cause::NoRoom { .. } => "no_room",
             Cause::Status { status: 429, .. } => "http_429",
             Cause::Status { status: 500.., .. } => "http_5xx",
             Cause::Status { status: 400.., .. } => "http_4xx",

@@ -15,6 +15,7 @@ use reqwest::{Certificate, ClientBuilder, Url, redirect};
 use tracing::warn;
 
 use super::error::{Cause, Malformed};
+use super::room::{Held, NoRoom, Room};
 
 /// An address that does not even answer the first packet is known sooner than a slow report.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,8 +38,9 @@ pub struct HttpSettings {
     /// Certificates (PEM) trusted besides the system's.
     pub ca_file: Option<PathBuf>,
     pub proxy: Proxy,
-    /// An answer that is larger after decompression is given up while it is read.
-    pub max_response_bytes: usize,
+    /// Bytes of answers, after decompression, that may be in flight for all accounts together. An answer that is larger
+    /// than nearly all of it is given up while it is read.
+    pub memory: usize,
 }
 
 #[derive(Clone)]
@@ -55,7 +57,7 @@ pub enum Proxy {
 pub struct Http {
     way: Way,
     timeout: Duration,
-    max_response_bytes: usize,
+    room: Room,
 }
 
 #[derive(Clone)]
@@ -130,14 +132,29 @@ impl Http {
     }
 
     fn by(way: Way, settings: &HttpSettings) -> Self {
-        Self { way, timeout: settings.timeout, max_response_bytes: settings.max_response_bytes }
+        Self { way, timeout: settings.timeout, room: Room::of(settings.memory) }
+    }
+
+    /// Waits until there is room for an answer of this size.
+    pub(super) async fn wait_for_room(&self, expected_bytes: usize) {
+        self.room.wait_for(expected_bytes).await;
     }
 
     /// `expected_bytes` is what such an answer took before, after decompression; zero when that is not known.
-    pub(super) async fn post(&self, url: &Url, body: Vec<u8>, expected_bytes: usize) -> Result<HttpAnswer, Cause> {
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        body: Vec<u8>,
+        expected_bytes: usize,
+    ) -> Result<(HttpAnswer, Held), Cause> {
         match &self.way {
             Way::Network(client) => self.post_over_network(client, url, body, expected_bytes).await,
-            Way::InProcess(answer) => self.post_in_process(answer(url.path(), body)).await,
+            Way::InProcess(answer) => {
+                let answer = self.post_in_process(answer(url.path(), body)).await?;
+                let (mut held, len) = (Held::default(), answer.body.len());
+                self.hold(&mut held, len, len).await?;
+                Ok((answer, held))
+            }
         }
     }
 
@@ -147,22 +164,22 @@ impl Http {
         url: &Url,
         body: Vec<u8>,
         expected_bytes: usize,
-    ) -> Result<HttpAnswer, Cause> {
+    ) -> Result<(HttpAnswer, Held), Cause> {
         let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json; charset=UTF-8").body(body);
         let mut response = request.send().await.map_err(|error| self.fault(error))?;
         let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let expected = (expected_bytes + expected_bytes / MARGIN_SHARE).max(announced.min(MAX_RESERVED_UNSEEN));
-        let mut body = Vec::with_capacity(expected.min(self.max_response_bytes));
+        let mut body = Vec::with_capacity(expected.min(self.room.largest()));
+        let mut held = Held::default();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.fault(error))? {
-            if body.len() + chunk.len() > self.max_response_bytes {
-                return Err(self.too_large());
-            }
+            self.hold(&mut held, body.len() + chunk.len(), expected).await?;
             body.extend_from_slice(&chunk);
         }
         // Pages wait for their commit in memory that is counted by their length.
         body.shrink_to_fit();
+        held.shrink_to(body.len());
         let retry_after = retry_after(response.headers(), jiff::Timestamp::now());
-        Ok(HttpAnswer { status: response.status().as_u16(), retry_after, body })
+        Ok((HttpAnswer { status: response.status().as_u16(), retry_after, body }, held))
     }
 
     async fn post_in_process(
@@ -170,7 +187,6 @@ impl Http {
         answering: impl Future<Output = Result<HttpAnswer, BrokenOff>>,
     ) -> Result<HttpAnswer, Cause> {
         match tokio::time::timeout(self.timeout, answering).await {
-            Ok(Ok(answer)) if answer.body.len() > self.max_response_bytes => Err(self.too_large()),
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(broken)) => {
                 Err(Cause::Transport { fault: Fault::Broken(broken.to_string()), source: Arc::new(broken) })
@@ -179,8 +195,11 @@ impl Http {
         }
     }
 
-    fn too_large(&self) -> Cause {
-        Cause::Malformed(Malformed::TooLarge { limit: self.max_response_bytes })
+    async fn hold(&self, held: &mut Held, len: usize, expected: usize) -> Result<(), Cause> {
+        if len > self.room.largest() {
+            return Err(Cause::Malformed(Malformed::TooLarge { limit: self.room.largest() }));
+        }
+        self.room.hold(held, len, expected).await.map_err(|NoRoom| Cause::NoRoom { bytes: len })
     }
 
     fn fault(&self, error: reqwest::Error) -> Cause {
@@ -327,7 +346,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             ca_file: ca_file.map(PathBuf::from),
             proxy,
-            max_response_bytes: 1,
+            memory: 1,
         };
         let empty = tempfile::NamedTempFile::new().unwrap();
 

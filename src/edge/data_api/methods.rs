@@ -13,6 +13,7 @@ use super::Client;
 use super::channel::{Answer, Call};
 use super::error::{ApiError, Cause, Class, Malformed};
 use super::limits::whole_number;
+use super::room::Held;
 use super::rows::Rows;
 use crate::domain::time::LocalTime;
 
@@ -40,6 +41,7 @@ pub struct Page {
     body: String,
     rows: Range<usize>,
     total_items: Option<u64>,
+    room: Held,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +73,13 @@ impl Page {
         self.total_items
     }
 
-    /// What the page takes in memory.
     pub fn body_bytes(&self) -> usize {
         self.body.len()
+    }
+
+    /// What the page takes in memory, to be kept until what was made of it has left.
+    pub fn into_room(self) -> Held {
+        self.room
     }
 
     /// The rows in the order of the answer, each decoded when the iterator reaches it.
@@ -168,12 +174,13 @@ impl Client {
 
     async fn page(&self, method: &str, params: &ListParams<'_>) -> Result<Page, ApiError> {
         let call = Call { method, user_id: params.user_id, params };
-        let Answer { body, data, metadata } = self.ask(&call).await.inspect_err(|error| log_if_wrong(&call, error))?;
+        let Answer { body, data, metadata, room } =
+            self.ask(&call).await.inspect_err(|error| log_if_wrong(&call, error))?;
         // Null stands for an empty array in some samples (data-api, 12); then the page has no rows.
         if !body[data.clone()].starts_with(['[', 'n']) {
             return Err(self.malformed(&call, Malformed::WrongData { expected: "an array of rows" }));
         }
-        Ok(Page { body, rows: data, total_items: whole_number(&metadata["total_items"]) })
+        Ok(Page { body, rows: data, room, total_items: whole_number(&metadata["total_items"]) })
     }
 
     fn malformed<P>(&self, call: &Call<'_, P>, malformed: Malformed) -> ApiError {

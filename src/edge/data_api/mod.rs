@@ -8,6 +8,7 @@
 //!     session    one token per credential, one login in flight
 //!     channel    one request, one answer: envelope, points, metrics, log
 //!       http     one HTTP client for all accounts, answers of bounded size
+//!         room   in memory, for the answers of all accounts
 //!   rows         a page row by row; a bad row spoils only itself
 //!   error        what a failure means (class), and what a person can do (remedy)
 //! ```
@@ -23,6 +24,7 @@ mod limits;
 mod methods;
 mod refusal;
 mod remedy;
+mod room;
 mod rows;
 mod secret;
 mod session;
@@ -43,6 +45,7 @@ pub use error::{ApiError, Class, Hurdle, LimitWindow};
 pub use http::{BrokenOff, Http, HttpAnswer, HttpSettings, HttpSetupError, InProcess, Proxy};
 pub use limits::{SeenLimits, WindowLimits};
 pub use methods::{AccountInfo, CustomerUser, Page, ReportQuery, Tag};
+pub use room::Held;
 pub use rows::{Row, Rows};
 pub use secret::{Credentials, SecretSource, SecretString};
 pub use session::Clock;

@@ -153,6 +153,9 @@ pub(super) fn of_fault(fault: &Fault, host: &str) -> String {
     }
 }
 
+pub(super) const OF_NO_ROOM: &str =
+    "nothing now, it is tried again; when it happens often, raise `limits.memory` or lower `poll.page_size`";
+
 pub(super) fn of_malformed(malformed: &Malformed, host: &str) -> String {
     match malformed {
         Malformed::TooLarge { .. } => "lower `poll.page_size` of the account".to_owned(),

@@ -33,7 +33,7 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// A session is renewed so long before its end, and up to `RENEW_SPREAD` earlier, a different time for each
 /// credential: after a start all sessions would otherwise end in the same second, every hour.
 const RENEW_AHEAD: Duration = Duration::from_secs(300);
-const RENEW_SPREAD_SECONDS: u64 = 60;
+const RENEW_SPREAD_SECONDS: u64 = 600;
 
 /// When a renewal fails while the old session still lives, the next attempt is made after this.
 const RENEW_AGAIN: Duration = Duration::from_secs(30);

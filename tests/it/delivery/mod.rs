@@ -17,6 +17,7 @@ mod embargo;
 mod faults;
 mod feed;
 mod filters;
+mod isolation;
 mod live;
 pub mod oracle;
 mod owners;

@@ -83,7 +83,7 @@ fn refusal(request: &Value, code: i64, mnemonic: &str) -> Response {
 }
 
 fn settings() -> HttpSettings {
-    HttpSettings { timeout: Duration::from_secs(20), ca_file: None, proxy: Proxy::None, max_response_bytes: 1 << 20 }
+    HttpSettings { timeout: Duration::from_secs(20), ca_file: None, proxy: Proxy::None, memory: 1 << 20 }
 }
 
 fn client(url: &str, credentials: Credentials, settings: &HttpSettings) -> Client {

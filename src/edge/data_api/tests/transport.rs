@@ -60,7 +60,7 @@ async fn an_answer_that_is_too_large_is_given_up_also_when_it_is_small_on_the_wi
     for fake in [plain, bomb] {
         let error = fake.client(key()).account(None).await.unwrap_err();
         assert_eq!((error.class(), error.outcome()), (Class::Retry { after: None }, "malformed"), "{error}");
-        assert!(error.to_string().ends_with("larger than the 1048576 bytes that are accepted"), "{error}");
+        assert!(error.to_string().ends_with("larger than the 933888 bytes that are accepted"), "{error}");
         assert!(error.remedy().contains("`poll.page_size`"));
     }
 }
