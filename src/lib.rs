@@ -49,6 +49,7 @@ pub mod cli;
 
 pub mod check;
 pub mod outlook;
+pub mod persist;
 pub mod preview;
 pub mod service;
 pub mod state_admin;
@@ -56,6 +57,7 @@ pub mod state_admin;
 pub mod reload;
 
 pub mod fleet;
+pub mod group;
 
 pub mod accounts;
 pub mod context;

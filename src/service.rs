@@ -7,26 +7,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::AccountEnd;
 use crate::clock::Clock;
-use crate::config::{self, Config, SecretError};
+use crate::config::{Config, SecretError};
 use crate::context::{Context, KafkaHealth, SchemaBook, TopicBook};
-use crate::domain::pace::backoff;
 use crate::edge::admin::{self, Admin, BindError, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
 use crate::edge::kafka::{
-    Change, Connection, Delivery, InvalidProperty, KafkaEvent, Membership, MembershipSettings, Observer, Publisher,
-    PublisherSettings, RestoreError, StartError, StateTopic, Takeover, Tenure,
+    InvalidProperty, KafkaEvent, Observer, Publisher, PublisherSettings, RestoreError, StartError, StateTopic,
+    Takeover, Tenure, Vacancies,
 };
 use crate::edge::registry::RegistryError;
 use crate::fleet::Fleet;
+use crate::group::{Group, GroupEnd};
 use crate::metrics::Metrics;
+use crate::persist::persist;
 use crate::recall::Recall;
 use crate::reload::{self, Watch};
 use crate::state::StatePlace;
@@ -40,12 +39,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Of that, for accounts to let go of their requests and batches.
 const ACCOUNTS_STOP_WITHIN: Duration = Duration::from_secs(7);
-
-/// An answer that takes longer is told to be waited for.
-const SLOW: Duration = Duration::from_secs(2);
-
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// How long to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +102,7 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
 
     let plan = TopicPlan { manage: options.manage_topics, ..wiring::topic_plan(config) };
     let stopped = stop.clone();
+    let vacancies = (options.run == Run::Forever && plan.manage).then(|| wiring::vacancies(config)).transpose()?;
     let (context, group) = tokio::select! {
         built = build(config, options.run, plan, board, metrics, readiness.clone(), stop) => built?,
         () = stopped.cancelled() => return Ok(()),
@@ -116,7 +110,7 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
     let context = Arc::new(context);
     context.board.config_loaded(context.clock.now());
     context.metrics.config_loaded(context.clock.now());
-    let outcome = poll(config, &context, group, options.watch, &readiness).await;
+    let outcome = poll(config, &context, group, vacancies, options.watch, &readiness).await;
     readiness.send_replace(Readiness::NotReady("stopping"));
     outcome
 }
@@ -145,13 +139,28 @@ async fn build(
     persist(&what, RegistryError::is_retryable, || registry.reachable()).await?;
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
-    let (membership, changes) = Membership::join(membership_settings(config, run, &connection))?;
-    let observer = observer(&metrics, kafka_health.clone());
-    let settings = publisher_settings(config, &connection, &membership, known.max_batch_bytes(), observer);
+    let instance_id = config.kafka.instance_id.clone();
+    let group = Group::join(wiring::membership(
+        config,
+        &connection,
+        match run {
+            Run::Forever => Tenure::Static { instance_id },
+            Run::Once => Tenure::Brief { instance_id },
+        },
+    ))?;
+    let settings = PublisherSettings {
+        max_batch_bytes: known.max_batch_bytes(),
+        observer: observer(&metrics, kafka_health.clone()),
+        ..wiring::publisher(config, &connection, group.membership())
+    };
     let started = persist(&kafka, StartError::is_retryable, || Publisher::start(settings.clone())).await;
-    if started.is_err() {
-        membership.leave().await;
-    }
+    let publisher = match started {
+        Ok(publisher) => publisher,
+        Err(error) => {
+            group.into_membership().leave().await;
+            return Err(error.into());
+        }
+    };
     let source = StateSource::Topic(StateTopic {
         connection: connection.clone(),
         group_id: config.kafka.group_id.clone(),
@@ -165,7 +174,7 @@ async fn build(
     };
     readiness.send_replace(Readiness::NotReady("restoring state"));
     let context = Context {
-        publisher: started?,
+        publisher,
         kafka: kafka_health,
         territory: Territory::new(source, patience),
         place: StatePlace {
@@ -185,43 +194,7 @@ async fn build(
         recall: Recall::default(),
         stop,
     };
-    Ok((context, Group { membership, changes, restores: JoinSet::new() }))
-}
-
-fn membership_settings(config: &Config, run: Run, connection: &Connection) -> MembershipSettings {
-    let instance_id = config.kafka.instance_id.clone();
-    MembershipSettings {
-        connection: connection.clone(),
-        group_id: config.kafka.group_id.clone(),
-        tenure: match run {
-            Run::Forever => Tenure::Static { instance_id },
-            Run::Once => Tenure::Brief { instance_id },
-        },
-        state_topic: config.kafka.state_topic.clone(),
-    }
-}
-
-fn publisher_settings(
-    config: &Config,
-    connection: &Connection,
-    membership: &Membership,
-    max_batch_bytes: usize,
-    observer: Observer,
-) -> PublisherSettings {
-    PublisherSettings {
-        delivery: match config.kafka.delivery {
-            config::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
-            config::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
-        },
-        connection: connection.clone(),
-        transactional_id: format!("{}-{}", config.kafka.group_id, config.kafka.instance_id),
-        membership: membership.clone(),
-        state_topic: config.kafka.state_topic.as_str().into(),
-        commit_interval: config.kafka.commit_interval,
-        commit_max_events: config.kafka.commit_max_events,
-        max_batch_bytes,
-        observer,
-    }
+    Ok((context, group))
 }
 
 /// Counts what Kafka does; without Kafka the service is not ready until a transaction is committed again.
@@ -241,67 +214,32 @@ fn observer(metrics: &Metrics, kafka: KafkaHealth) -> Observer {
     })
 }
 
-/// Tries until it works or cannot work, and says each time what it waits for.
-async fn persist<T, E, F>(what: &str, is_retryable: impl Fn(&E) -> bool, mut attempt: impl FnMut() -> F) -> Result<T, E>
-where
-    E: std::fmt::Display,
-    F: Future<Output = Result<T, E>>,
-{
-    let mut failures = 0;
-    loop {
-        match told_when_slow(what, attempt()).await {
-            Err(error) if is_retryable(&error) => {
-                failures += 1;
-                let wait = backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF, fastrand::f64());
-                tracing::warn!(what, %error, ?wait, "waiting");
-                tokio::time::sleep(wait).await;
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-/// The outcome of an attempt. One that takes long is told of, or somebody would wait and not know for what.
-async fn told_when_slow<T>(what: &str, attempt: impl Future<Output = T>) -> T {
-    tokio::pin!(attempt);
-    match tokio::time::timeout(SLOW, &mut attempt).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            tracing::warn!(what, "waiting for an answer");
-            attempt.await
-        }
-    }
-}
-
-/// This replica's part in the group.
-struct Group {
-    membership: Membership,
-    changes: UnboundedReceiver<Change>,
-    /// Partitions whose state is being read.
-    restores: JoinSet<Result<(), RestoreError>>,
-}
-
 /// Polls all accounts until the end, then stops in order: accounts, the publisher, the membership.
 async fn poll(
     config: &Config,
     context: &Arc<Context>,
     mut group: Group,
+    vacancies: Option<Vacancies>,
     watch: Option<Watch>,
     readiness: &watch::Sender<Readiness>,
 ) -> Result<(), ServiceError> {
     let mut fleet = Fleet::start(config, context, wiring::http(config)?)?;
     let n_accounts = fleet.len();
     tokio::spawn(context.stop.clone().run_until_cancelled_owned(show_territory(context.clone(), readiness.clone())));
+    if let Some(vacancies) = vacancies {
+        tokio::spawn(context.stop.clone().run_until_cancelled_owned(vacancies.look_after()));
+    }
     let ends = until_the_end(&mut fleet, &mut group, context, watch).await;
     context.stop.cancel();
+    let membership = group.into_membership();
     fleet.stop(ACCOUNTS_STOP_WITHIN).await;
     context.publisher.shut_down(STOP_WITHIN - ACCOUNTS_STOP_WITHIN).await;
-    group.membership.leave().await;
+    membership.leave().await;
     let (group_id, instance_id) = (config.kafka.group_id.clone(), config.kafka.instance_id.clone());
     match ends {
-        Ends::Superseded => Err(ServiceError::Superseded { group_id, instance_id }),
-        Ends::Refused { reason } => Err(ServiceError::Group { group_id, reason }),
-        Ends::NotRestored(error) => Err(error.into()),
+        Ends::Group(GroupEnd::Superseded) => Err(ServiceError::Superseded { group_id, instance_id }),
+        Ends::Group(GroupEnd::Refused { reason }) => Err(ServiceError::Group { group_id, reason }),
+        Ends::Group(GroupEnd::NotRestored(error)) => Err(error.into()),
         Ends::Failed { n_failed } if n_failed > 0 => Err(ServiceError::Accounts { n_failed, n_accounts }),
         Ends::Failed { .. } => Ok(()),
     }
@@ -324,9 +262,7 @@ async fn show_territory(context: Arc<Context>, readiness: watch::Sender<Readines
 
 /// How the accounts ended.
 enum Ends {
-    Superseded,
-    Refused { reason: String },
-    NotRestored(RestoreError),
+    Group(GroupEnd),
     Failed { n_failed: usize },
 }
 
@@ -342,11 +278,7 @@ async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, 
         }
         let ended = tokio::select! {
             Some(ended) = fleet.ended() => ended,
-            Some(change) = group.changes.recv() => match follow(change, &mut group.restores, context) {
-                Some(ends) => return ends,
-                None => continue,
-            },
-            Some(Ok(Err(error))) = group.restores.join_next() => return Ends::NotRestored(error),
+            end = group.follow(&context.territory) => return Ends::Group(end),
             cause = changed(&mut watch) => {
                 if let Some(watch) = &watch {
                     reload::reload(watch, cause, fleet, context).await;
@@ -365,22 +297,6 @@ async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, 
             }
         }
     }
-}
-
-/// Follows what becomes of the membership. A replica that has been in the group waits when it is refused later.
-fn follow(change: Change, restores: &mut JoinSet<Result<(), RestoreError>>, context: &Context) -> Option<Ends> {
-    match change {
-        Change::Granted(leases) => {
-            let territory = context.territory.clone();
-            restores.spawn(async move { territory.take(leases).await });
-        }
-        Change::Superseded => return Some(Ends::Superseded),
-        Change::Refused(reason) if context.territory.is_known() => {
-            tracing::error!(%reason, "kafka does not let this replica into the group any more, trying again");
-        }
-        Change::Refused(reason) => return Some(Ends::Refused { reason }),
-    }
-    None
 }
 
 async fn changed(watch: &mut Option<Watch>) -> reload::Cause {

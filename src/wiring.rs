@@ -7,8 +7,8 @@ use crate::clock::Clock;
 use crate::config::{self, Account, Config, Secret, kafka_properties};
 use crate::domain::call::AccountId;
 use crate::edge::data_api::{self, BadUrl, Client, Http, HttpSettings, HttpSetupError, SecretSource, SecretString};
-use crate::edge::kafka::Connection;
-use crate::edge::kafka::topics::{Creation, TopicPlan};
+use crate::edge::kafka::topics::{Creation, TopicPlan, Topics};
+use crate::edge::kafka::{Connection, Delivery, Membership, MembershipSettings, PublisherSettings, Tenure, Vacancies};
 use crate::edge::registry::{Credentials as RegistryCredentials, RegistryError, SchemaRegistry};
 
 /// The client of the Data API that all credentials share.
@@ -75,6 +75,43 @@ fn revealed<'a>(
     properties: impl Iterator<Item = (&'a str, &'a Secret)>,
 ) -> Result<BTreeMap<String, String>, config::SecretError> {
     properties.map(|(name, value)| Ok((name.to_owned(), value.read()?.expose().to_owned()))).collect()
+}
+
+pub fn membership(config: &Config, connection: &Connection, tenure: Tenure) -> MembershipSettings {
+    MembershipSettings {
+        connection: connection.clone(),
+        group_id: config.kafka.group_id.clone(),
+        tenure,
+        topic: config.kafka.state_topic.clone(),
+    }
+}
+
+/// Of this replica. What the topics take is not known here.
+pub fn publisher(config: &Config, connection: &Connection, membership: &Membership) -> PublisherSettings {
+    PublisherSettings {
+        delivery: match config.kafka.delivery {
+            config::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
+            config::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
+        },
+        connection: connection.clone(),
+        transactional_id: format!("{}-{}", config.kafka.group_id, config.kafka.instance_id),
+        membership: membership.clone(),
+        state_topic: config.kafka.state_topic.as_str().into(),
+        commit_interval: config.kafka.commit_interval,
+        commit_max_events: config.kafka.commit_max_events,
+        max_batch_bytes: Topics::default().max_batch_bytes(),
+        observer: Arc::new(|_| {}),
+    }
+}
+
+pub fn vacancies(config: &Config) -> Result<Vacancies, config::SecretError> {
+    Ok(Vacancies {
+        connection: connection(config)?,
+        group_id: config.kafka.group_id.clone(),
+        topic: config.kafka.state_topic.clone(),
+        n_partitions: config.kafka.state_partitions,
+        other_topic: config.kafka.dead_letter_topic.clone(),
+    })
 }
 
 /// The topics that are known before any account is asked.

@@ -1,17 +1,14 @@
 //! The right to write to the state topic, which replicas give up when they stop.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::config;
-use crate::edge::kafka::topics::Topics;
 use crate::edge::kafka::{
-    Change, Delivery, Group, Lease, Membership, MembershipSettings, Occupancy, PublishError, Publisher,
-    PublisherSettings, Record, Takeover, Tenure,
+    Change, Group, Lease, Membership, Occupancy, PublishError, Publisher, PublisherSettings, Record, Takeover, Tenure,
 };
+use crate::wiring;
 
 use super::{AdminError, StateAdmin};
 
@@ -59,12 +56,8 @@ impl Seat {
     /// Takes the seat when no replica has one, or gets free within `wait`. Before it waits it tells for how long.
     pub async fn take(admin: &StateAdmin<'_>, wait: Duration, told: impl Fn(Duration)) -> Result<Self, AdminError> {
         wait_until_empty(admin, wait, told).await?;
-        let (membership, changes) = Membership::join(MembershipSettings {
-            connection: admin.connection.clone(),
-            group_id: admin.config.kafka.group_id.clone(),
-            tenure: Tenure::Visit,
-            state_topic: admin.config.kafka.state_topic.clone(),
-        })?;
+        let settings = wiring::membership(admin.config, &admin.connection, Tenure::Visit);
+        let (membership, changes) = Membership::join(settings)?;
         match Self::furnished(admin, &membership, changes).await {
             Ok(seat) => Ok(seat),
             Err(error) => {
@@ -84,18 +77,10 @@ impl Seat {
         // Always the same: what a command that was killed left open is aborted by the next one.
         let transactional_id = format!("{}-state", kafka.group_id);
         let settings = PublisherSettings {
-            delivery: match kafka.delivery {
-                config::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
-                config::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
-            },
-            connection: admin.connection.clone(),
             transactional_id: transactional_id.clone(),
-            membership: membership.clone(),
-            state_topic: admin.place.topic.clone(),
             commit_interval: COMMIT_INTERVAL,
             commit_max_events: COMMIT_MAX_EVENTS,
-            max_batch_bytes: Topics::default().max_batch_bytes(),
-            observer: Arc::new(|_| {}),
+            ..wiring::publisher(admin.config, &admin.connection, membership)
         };
         let publisher = Publisher::start(settings).await?;
         let group_id = kafka.group_id.clone();

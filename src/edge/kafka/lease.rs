@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -80,16 +80,20 @@ impl Issued {
         self.terms.ending.cancel();
     }
 
-    /// Waits until nobody has the lease any more, then it is over. False when that took too long.
-    pub fn end_within(self, within: Duration) -> bool {
-        self.ask_to_end();
-        let is_returned = matches!(self.tenancies.recv_timeout(within), Err(RecvTimeoutError::Disconnected));
-        self.end();
+    /// Waits for a while until nobody has the lease any more.
+    pub fn is_returned_within(&self, within: Duration) -> bool {
+        matches!(self.tenancies.recv_timeout(within), Err(RecvTimeoutError::Disconnected))
+    }
+
+    /// It is over at once. False when somebody still had it.
+    pub fn end(self) -> bool {
+        let is_returned = matches!(self.tenancies.try_recv(), Err(TryRecvError::Disconnected));
+        self.end_now();
         is_returned
     }
 
-    /// It is over at once.
-    pub fn end(self) {
+    /// The same, for a partition that may be another's already.
+    pub fn end_now(self) {
         self.terms.is_over.store(true, Ordering::SeqCst);
         self.ask_to_end();
     }
@@ -111,14 +115,17 @@ mod tests {
             assert!(copy.is_held(), "what is in hand may be finished");
         });
         drop(lease);
-        assert!(issued.end_within(Duration::from_secs(60)));
+        issued.ask_to_end();
+        assert!(issued.is_returned_within(Duration::from_secs(60)));
+        assert!(issued.end());
         worker.join().unwrap();
     }
 
     #[test]
     fn a_lease_that_is_not_given_back_is_over_all_the_same() {
         let (lease, issued) = Issued::lease(3);
-        assert!(!issued.end_within(Duration::ZERO));
+        assert!(!issued.is_returned_within(Duration::ZERO));
+        assert!(!issued.end());
         assert!(!lease.is_held() && lease.is_ending());
     }
 }

@@ -22,6 +22,7 @@ mod fact;
 mod group;
 mod in_hand;
 mod lease;
+mod member;
 mod membership;
 mod memory;
 mod observer;
@@ -32,6 +33,7 @@ mod state_topic;
 mod stop;
 pub mod topics;
 mod unfinished;
+mod vacancies;
 mod worker;
 
 pub use connection::{Connection, InvalidProperty, Unreachable};
@@ -46,3 +48,4 @@ pub use publisher::{Acknowledged, Delivery, PublishError, Publisher, PublisherSe
 pub use record::{MAX_RECORD_BYTES, Record};
 pub use state_topic::{RestoreError, RestoreProgress, StateTopic, Takeover, partition_of};
 pub use unfinished::Unfinished;
+pub use vacancies::Vacancies;

@@ -283,7 +283,7 @@ mod tests {
             connection: connection.clone(),
             group_id: "group".to_owned(),
             tenure: Tenure::Static { instance_id: "instance".to_owned() },
-            state_topic: "state".to_owned(),
+            topic: "state".to_owned(),
         })
         .unwrap();
         let settings = PublisherSettings {

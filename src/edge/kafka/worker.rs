@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use super::deliveries::Failure;
@@ -367,9 +366,10 @@ impl Worker {
             }
             Trouble::Fenced => {
                 self.observe_failure("fenced");
-                if self.is_superseded() {
+                self.wait_for_the_end_of_leases();
+                // Its producer must not be fenced in turn.
+                if self.settings.membership.is_superseded() {
                     tracing::warn!("kafka producer fenced by another process of this instance");
-                    self.wait_for_the_end_of_leases();
                     return Ok(());
                 }
                 tracing::warn!("kafka producer fenced, starting a new one");
@@ -384,14 +384,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether another process is the group's member in the place of this one. Its producer must not be fenced in turn.
-    fn is_superseded(&self) -> bool {
-        let outcome =
-            self.producer.offsets(&self.partitions()).and_then(|offsets| self.settings.membership.commit(&offsets));
-        outcome.is_err_and(|error| error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId))
-    }
-
-    /// The membership hears of it with its next heartbeat.
+    /// Whoever fences a producer has taken its partitions, or the place of this process. The membership hears of either
+    /// with its next heartbeat; when it does not, the broker has only ended a transaction that took too long.
     fn wait_for_the_end_of_leases(&self) {
         let until = Instant::now() + HEARTBEATS;
         while self.leases().any(Lease::is_held) && Instant::now() < until && !self.stop.is_requested() {

@@ -112,7 +112,7 @@ impl Bench {
             connection: self.connection_of_a_consumer(),
             group_id: self.group.clone(),
             tenure: Tenure::Static { instance_id: instance.to_owned() },
-            state_topic: self.state.clone(),
+            topic: self.state.clone(),
         };
         Membership::join(settings).unwrap()
     }
