@@ -4,6 +4,7 @@
 mod bench;
 mod group;
 mod topics;
+mod vacancies;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -30,6 +30,7 @@ pub struct Bench {
     pub calls: String,
     pub dead_letter: String,
     pub properties: BTreeMap<String, String>,
+    pub consumer_properties: BTreeMap<String, String>,
     pub commit_interval: Duration,
     pub commit_max_events: usize,
     pub delivery: Delivery,
@@ -48,6 +49,7 @@ impl Bench {
             calls: unique_name("calls"),
             dead_letter: unique_name("dead"),
             properties: BTreeMap::new(),
+            consumer_properties: BTreeMap::new(),
             commit_interval: Duration::from_millis(100),
             commit_max_events: 5000,
             delivery: Delivery::ExactlyOnce,
@@ -76,12 +78,16 @@ impl Bench {
         self.properties.insert(name.to_owned(), value.to_owned());
     }
 
+    pub fn consumer_property(&mut self, name: &str, value: &str) {
+        self.consumer_properties.insert(name.to_owned(), value.to_owned());
+    }
+
     pub fn connection(&self) -> Connection {
         Connection {
             bootstrap_servers: self.cluster.bootstrap.clone(),
             client_id: "callfeed-test".to_owned(),
             producer_properties: self.properties.clone(),
-            consumer_properties: BTreeMap::new(),
+            consumer_properties: self.consumer_properties.clone(),
         }
     }
 
