@@ -15,18 +15,19 @@
 //!
 //! [`poller`] is one account and the only place where rules meet I/O; filter, diff and encode of a page are
 //! [`batch`]. [`accounts`] opens accounts ([`opening`]), tries them again and follows the customers of agencies;
-//! [`fleet`] has the accounts that run follow a configuration that changes ([`reload`]); [`service`] builds, starts and
-//! stops everything. [`check`], [`preview`] and [`outlook`] look at the same things with the same parts, and publish
+//! [`fleet`] has the accounts that run follow a configuration that changes ([`reload`]); [`group`] follows which of them
+//! are this replica's; [`service`] builds, starts and stops everything. [`check`], [`preview`] and [`outlook`] look at the same things with the same parts, and publish
 //! nothing; [`state_admin`] changes progress while no replica runs. [`rehearsal`] runs them in virtual time, against the
 //! simulator and a log in memory.
 //!
 //! # What always holds
 //!
 //! - Nothing in memory moves before Kafka has acknowledged: [`progress::Progress::apply`] takes a proof that only the
-//!   publisher can make, after a committed transaction. An enqueue is not an acknowledgement. Only that there was
-//!   nothing new is noted first and stored within minutes.
+//!   publisher can make, after a committed transaction. An enqueue is not an acknowledgement.
 //! - Events and the state that says they were sent are committed together, or not at all. After a crash the state
-//!   topic is what happened, and the plan goes on from there.
+//!   topic is what happened, and the plan goes on from there. (At least once: first the events, then the state.)
+//! - An account is polled only while its partition of the state topic is this replica's ([`territory`]), and a step is
+//!   committed only when the broker agrees to that (`edge::kafka::Lease`).
 //! - A row is published when it is new or differs from what was published before; reading it again is no news.
 //! - A row that cannot be decoded, encoded or sent becomes one dead letter. It is never dropped and stops nothing.
 //! - One account that is blocked, slow or broken delays no other.

@@ -12,7 +12,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::connection::ClientLog;
-use super::producer::is_refusal;
+use super::trouble::is_refusal;
 
 /// A record that was not delivered: its number in the transaction, and why.
 pub(super) type Failure = (usize, RDKafkaErrorCode);

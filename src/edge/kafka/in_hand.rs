@@ -6,9 +6,9 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::access::{self, Operation, Resource};
 use super::deliveries::Failure;
-use super::producer::is_refusal;
 use super::publisher::{PublishError, Step};
 use super::record::Record;
+use super::trouble::is_refusal;
 
 pub(super) struct InHand {
     pub step: Step,

@@ -32,6 +32,7 @@ mod record;
 mod state_topic;
 mod stop;
 pub mod topics;
+mod trouble;
 mod unfinished;
 mod vacancies;
 mod worker;

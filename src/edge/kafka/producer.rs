@@ -1,4 +1,4 @@
-//! One producer, with transactions or without, and what its errors ask for.
+//! One producer, with transactions or without.
 //!
 //! Wraps librdkafka's calls, each of which may have to be repeated, in calls that end: with success, with what to do
 //! next ([`Trouble`]), or when there is no time left. It knows nothing of steps.
@@ -24,6 +24,7 @@ use super::membership::Membership;
 use super::publisher::{Delivery, PublisherSettings};
 use super::record::{MAX_RECORD_BYTES, Record};
 use super::stop::Stop;
+use super::trouble::{InitialiseError, SendError, Trouble, fatal, is_fencing, is_refusal};
 
 /// Bounds what librdkafka holds of records that it has not delivered. It must hold the largest record.
 const QUEUE_KIB: usize = 16 * 1024;
@@ -47,28 +48,6 @@ const PURGE: Duration = Duration::from_secs(2);
 
 /// Of the time that a request to stop leaves, this much is kept for an abort.
 pub(super) const LAST_MOMENT: Duration = Duration::from_secs(2);
-
-/// What to do about an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// Abort the transaction, then send it again. With `refused`, something in it will fail again. With `commit_sent`,
-    /// only an abort that succeeds proves that it is not committed.
-    Abort { reason: String, refused: bool, commit_sent: bool },
-    /// Another producer has taken the place of this one, or the broker has ended an overdue transaction.
-    Fenced,
-    /// This producer cannot go on, and what became of its transaction is not known.
-    Broken(String),
-    /// The request to stop leaves no time for more.
-    OutOfTime,
-}
-
-/// Why a record was not taken.
-pub(super) enum SendError {
-    TooLarge,
-    /// The topic or its partition cannot be written to.
-    Refused(RDKafkaErrorCode),
-    Trouble(Trouble),
-}
 
 pub(super) struct StepProducer {
     producer: BaseProducer<Deliveries>,
@@ -327,40 +306,6 @@ impl StepProducer {
     fn fatal_code(&self) -> Option<RDKafkaErrorCode> {
         self.producer.client().fatal_error().map(|(code, _)| code)
     }
-}
-
-pub(super) enum InitialiseError {
-    Unanswered(String),
-    Fenced,
-    Refused(String),
-}
-
-fn fatal(code: RDKafkaErrorCode, reason: String) -> Trouble {
-    if is_fencing(code) { Trouble::Fenced } else { Trouble::Broken(reason) }
-}
-
-fn is_fencing(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
-    matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced)
-}
-
-/// Whether the broker will answer the same until somebody acts.
-pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{
-        GroupAuthorizationFailed, InvalidRecord, InvalidTopic, PolicyViolation, TopicAuthorizationFailed,
-        UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
-    };
-    matches!(
-        code,
-        GroupAuthorizationFailed
-            | InvalidRecord
-            | InvalidTopic
-            | PolicyViolation
-            | TopicAuthorizationFailed
-            | UnknownPartition
-            | UnknownTopic
-            | UnknownTopicOrPartition
-    )
 }
 
 fn configuration(settings: &PublisherSettings) -> ClientConfig {

@@ -32,9 +32,10 @@ use super::deliveries::Failure;
 use super::in_hand::{InHand, in_words, refused_record};
 use super::lease::Lease;
 use super::observer::KafkaEvent;
-use super::producer::{InitialiseError, LAST_MOMENT, SendError, StepProducer, Trouble};
+use super::producer::{LAST_MOMENT, StepProducer};
 use super::publisher::{Acknowledged, Delivery, Ending, PublishError, PublisherSettings, StartError, Step};
 use super::stop::Stop;
+use super::trouble::{InitialiseError, SendError, Trouble};
 
 /// A transaction is closed when it holds so many bytes: half of what may be in flight, so that the other half can
 /// gather while it commits.

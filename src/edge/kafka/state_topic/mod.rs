@@ -4,32 +4,22 @@
 //! that were open then. The end to reach is therefore the high watermark (which counts open transactions), not the
 //! last stable offset (which `read_committed` consumers are told, and which stands still before an open one).
 
-use std::collections::{BTreeSet, HashMap};
+mod open;
+mod reading;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::connection::{ClientLog, Connection, InvalidProperty, Unreachable};
 use super::content::Content;
-use super::producer;
-use super::record::WRITER;
+use reading::{Range, Reading};
 
 /// How long one question to a broker may take before it counts as unanswered.
 const REQUEST: Duration = Duration::from_secs(5);
-
-/// How long a former owner's transaction may take to be aborted.
-const ABORT: Duration = Duration::from_secs(10);
-
-/// How often the end of an open transaction is asked for.
-const OPEN_TRANSACTION_POLL: Duration = Duration::from_millis(50);
-
-/// How long a transaction may stay open before whoever takes the partition over has it aborted: a former owner that lives
-/// has finished before, but brokers may still be at writing the end.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// The partition of the state topic that holds what belongs to an account. Contract with every record ever written:
 /// another hash, or another number of partitions, would lose all progress.
@@ -172,7 +162,7 @@ impl StateTopic {
         let started = Instant::now();
         let ranges = self.ranges(partitions)?;
         let consumer = self.consumer("read_committed")?;
-        self.wait_for_open_transactions(&consumer, &ranges, started, within)?;
+        open::wait(self, &consumer, &ranges, started, within)?;
         Reading::start(self, &consumer, ranges)?.read_to_the_end(started, within, progress)
     }
 
@@ -187,57 +177,9 @@ impl StateTopic {
         Ok(ranges?.into_iter().filter(|range| range.start < range.end).collect())
     }
 
-    /// Only after this, the end that a `read_committed` consumer reports is not before the end of its range.
-    fn wait_for_open_transactions(
-        &self,
-        consumer: &BaseConsumer<ClientLog>,
-        ranges: &[Range],
-        started: Instant,
-        within: Duration,
-    ) -> Result<(), RestoreError> {
-        for range in ranges {
-            let mut former = FormerWriters::default();
-            loop {
-                let stable = self.watermarks(consumer, range.partition)?.1;
-                if stable >= range.end {
-                    break;
-                }
-                former.abort_after(GRACE, self, range.partition, stable..range.end);
-                if started.elapsed() > within {
-                    let (topic, partition) = (self.topic.clone(), range.partition);
-                    return Err(RestoreError::OpenTransaction { topic, partition, waited: within });
-                }
-                tracing::debug!(topic = %self.topic, partition = range.partition, "waiting for an open transaction");
-                std::thread::sleep(OPEN_TRANSACTION_POLL);
-            }
-        }
-        Ok(())
-    }
-
     /// The first offset, and the end as the consumer's isolation level sees it.
     fn watermarks(&self, consumer: &BaseConsumer<ClientLog>, partition: i32) -> Result<(i64, i64), RestoreError> {
         consumer.fetch_watermarks(&self.topic, partition, REQUEST).map_err(|error| self.error(consumer, &error))
-    }
-
-    /// The transactional ids behind the records of a range of offsets, committed or not.
-    fn writers(&self, partition: i32, offsets: std::ops::Range<i64>) -> Result<BTreeSet<String>, RestoreError> {
-        let consumer = self.consumer("read_uncommitted")?;
-        let mut assignment = TopicPartitionList::new();
-        assignment
-            .add_partition_offset(&self.topic, partition, Offset::Offset(offsets.start))
-            .and_then(|()| consumer.assign(&assignment))
-            .map_err(|error| self.error(&consumer, &error))?;
-        let (started, mut writers) = (Instant::now(), BTreeSet::new());
-        while started.elapsed() < REQUEST {
-            match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) if message.offset() >= offsets.end => break,
-                Some(Ok(message)) => writers.extend(writer(&message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(error)) => return Err(self.error(&consumer, &error)),
-                None => {}
-            }
-        }
-        Ok(writers)
     }
 
     fn consumer(&self, isolation: &str) -> Result<BaseConsumer<ClientLog>, InvalidProperty> {
@@ -253,11 +195,6 @@ impl StateTopic {
         }
         self.connection.unreachable(reason).into()
     }
-}
-
-fn writer(message: &BorrowedMessage<'_>) -> Option<String> {
-    let header = message.headers()?.iter().find(|header| header.key == WRITER)?;
-    Some(String::from_utf8_lossy(header.value?).into_owned())
 }
 
 /// A consumer that is told what to read and commits nothing.
@@ -296,140 +233,6 @@ pub(super) fn is_refusal(error: &KafkaError) -> bool {
                 | UnknownTopicOrPartition
         )
     )
-}
-
-/// Who wrote what is still open in a partition.
-#[derive(Default)]
-struct FormerWriters {
-    since: Option<Instant>,
-    done: bool,
-}
-
-impl FormerWriters {
-    /// Has their transactions aborted when they were open for so long, once. Where that fails, their time-outs end them.
-    fn abort_after(&mut self, grace: Duration, state: &StateTopic, partition: i32, open: std::ops::Range<i64>) {
-        let Takeover::Abort { own } = &state.takeover else { return };
-        if self.done || self.since.get_or_insert_with(Instant::now).elapsed() < grace {
-            return;
-        }
-        self.done = true;
-        let writers = match state.writers(partition, open) {
-            Ok(writers) => writers,
-            Err(error) => {
-                tracing::warn!(partition, %error, "who left a transaction open cannot be read, waiting for its time-out");
-                return;
-            }
-        };
-        for writer in writers.iter().filter(|writer| *writer != own) {
-            tracing::info!(partition, transactional_id = writer, "aborting what the former owner left open");
-            if let Err(reason) = producer::abort_open_transaction_of(&state.connection, writer, ABORT) {
-                tracing::warn!(partition, transactional_id = writer, %reason, "not aborted, waiting for its time-out");
-            }
-        }
-    }
-}
-
-struct Range {
-    partition: i32,
-    start: i64,
-    end: i64,
-}
-
-/// One pass over the partitions.
-struct Reading<'a> {
-    state: &'a StateTopic,
-    consumer: &'a BaseConsumer<ClientLog>,
-    /// By partition: how many offsets lie before the record read last.
-    passed: HashMap<i32, u64>,
-    starts: HashMap<i32, i64>,
-    open: Vec<i32>,
-    total: u64,
-    records: u64,
-    last_error: String,
-    content: Content,
-}
-
-impl<'a> Reading<'a> {
-    fn start(
-        state: &'a StateTopic,
-        consumer: &'a BaseConsumer<ClientLog>,
-        ranges: Vec<Range>,
-    ) -> Result<Self, RestoreError> {
-        let mut assignment = TopicPartitionList::new();
-        for range in &ranges {
-            assignment
-                .add_partition_offset(&state.topic, range.partition, Offset::Beginning)
-                .map_err(|error| state.error(consumer, &error))?;
-        }
-        consumer.assign(&assignment).map_err(|error| state.error(consumer, &error))?;
-        Ok(Self {
-            state,
-            consumer,
-            passed: HashMap::new(),
-            starts: ranges.iter().map(|range| (range.partition, range.start)).collect(),
-            open: ranges.iter().map(|range| range.partition).collect(),
-            // The start is never above the end: such ranges were left out.
-            total: ranges.iter().map(|range| range.end.abs_diff(range.start)).sum(),
-            records: 0,
-            last_error: "none".to_owned(),
-            content: Content::default(),
-        })
-    }
-
-    fn read_to_the_end(
-        mut self,
-        started: Instant,
-        within: Duration,
-        progress: impl Fn(RestoreProgress),
-    ) -> Result<Content, RestoreError> {
-        let mut shown = Instant::now();
-        while !self.open.is_empty() {
-            if started.elapsed() > within {
-                return Err(self.timed_out(within));
-            }
-            match self.consumer.poll(Duration::from_millis(100)) {
-                None => {}
-                Some(Ok(message)) => self.take(&message),
-                Some(Err(KafkaError::PartitionEOF(ended))) => self.open.retain(|partition| *partition != ended),
-                Some(Err(error)) if is_refusal(&error) => return Err(self.state.error(self.consumer, &error)),
-                // librdkafka goes on by itself; the deadline ends what does not heal.
-                Some(Err(error)) => self.last_error = self.consumer.context().reason(&error),
-            }
-            if shown.elapsed() > Duration::from_millis(250) {
-                shown = Instant::now();
-                progress(self.progress());
-            }
-        }
-        progress(RestoreProgress { offset: self.total, ..self.progress() });
-        Ok(self.content)
-    }
-
-    fn take(&mut self, message: &BorrowedMessage<'_>) {
-        self.records += 1;
-        let start = self.starts.get(&message.partition()).copied().unwrap_or(0);
-        self.passed.insert(message.partition(), message.offset().abs_diff(start) + 1);
-        let Some(Ok(key)) = message.key().map(str::from_utf8) else {
-            tracing::warn!(topic = %self.state.topic, partition = message.partition(), offset = message.offset(),
-                "a record of the state topic has no key that callfeed writes; it is left alone");
-            return;
-        };
-        self.content.put(message.partition(), key, message.payload());
-    }
-
-    fn progress(&self) -> RestoreProgress {
-        RestoreProgress { records: self.records, offset: self.passed.values().sum(), total: self.total }
-    }
-
-    fn timed_out(self, waited: Duration) -> RestoreError {
-        RestoreError::TimedOut {
-            topic: self.state.topic.clone(),
-            waited,
-            read: self.progress().offset,
-            total: self.total,
-            partitions: self.open,
-            reason: self.last_error,
-        }
-    }
 }
 
 #[cfg(test)]
