@@ -415,3 +415,17 @@ pub fn customer(id: i64, timezone: &str, calls: CallsScenario) -> CustomerScenar
 pub fn history(count: usize) -> CallsScenario {
     CallsScenario { days: 1.0, count: Some(count), ..CallsScenario::default() }
 }
+
+/// What a command that ended well has written.
+#[track_caller]
+pub fn succeeds(mut process: Callfeed) -> String {
+    assert_eq!(process.exit_code(), 0, "{}{}", process.stdout(), process.stderr());
+    process.stdout()
+}
+
+/// What a command that failed says of it.
+#[track_caller]
+pub fn fails(mut process: Callfeed, exit_code: i32) -> String {
+    assert_eq!(process.exit_code(), exit_code, "{}{}", process.stdout(), process.stderr());
+    process.stderr()
+}

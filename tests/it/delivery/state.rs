@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::faults::visible;
-use super::feed::{Feed, PATIENCE, account, customer, history, standing_with};
-use crate::support::{Callfeed, block_on, eventually, spawn};
+use super::feed::{Feed, PATIENCE, account, customer, fails, history, standing_with, succeeds};
+use crate::support::{block_on, eventually, spawn};
 
 /// Replicas that have ended are soon gone for their group.
 pub fn brief_sessions() -> Value {
@@ -27,18 +27,6 @@ fn read_once(accounts: Vec<AccountScenario>) -> Feed {
         "defaults": {"poll": {"tiers": tiers}},
     }));
     feed
-}
-
-#[track_caller]
-fn succeeds(mut process: Callfeed) -> String {
-    assert_eq!(process.exit_code(), 0, "{}{}", process.stdout(), process.stderr());
-    process.stdout()
-}
-
-#[track_caller]
-fn fails(mut process: Callfeed, exit_code: i32) -> String {
-    assert_eq!(process.exit_code(), exit_code, "{}{}", process.stdout(), process.stderr());
-    process.stderr()
 }
 
 /// The lines of `state list`, by account.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::json;
 
-use super::feed::{Feed, PATIENCE, account, history, standing_with};
+use super::feed::{Feed, PATIENCE, account, fails, history, standing_with, succeeds};
 use super::state::brief_sessions;
-use crate::support::{Callfeed, Record, unique_name};
+use crate::support::{Record, unique_name};
 
 /// Accounts for every partition, before and after.
 fn world() -> Feed {
@@ -24,18 +24,6 @@ fn with_topic(feed: &mut Feed, topic: &str, partitions: i32) {
 /// So that nothing waits for the session of the run before.
 fn in_another_group(feed: &mut Feed) {
     feed.configure(json!({"kafka": {"group_id": unique_name(&feed.name)}}));
-}
-
-#[track_caller]
-fn succeeds(mut process: Callfeed) -> String {
-    assert_eq!(process.exit_code(), 0, "{}{}", process.stdout(), process.stderr());
-    process.stdout()
-}
-
-#[track_caller]
-fn fails(mut process: Callfeed, exit_code: i32) -> String {
-    assert_eq!(process.exit_code(), exit_code, "{}{}", process.stdout(), process.stderr());
-    process.stderr()
 }
 
 fn records_of_accounts(feed: &Feed, topic: &str) -> Vec<Record> {
