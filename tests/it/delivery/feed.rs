@@ -268,11 +268,12 @@ impl Feed {
         process.hang_up();
     }
 
-    /// Writes the config where a running service reads it.
+    /// Writes the config where services read it: they see the former one or this one, and never a part.
     pub fn write_config(&self) {
         // JSON is YAML.
         let text = serde_json::to_string_pretty(&self.config).unwrap();
-        fs::write(self.folder.path().join("callfeed.yaml"), text).unwrap();
+        let written = self.write_file("callfeed.yaml.new", &text);
+        fs::rename(written, self.folder.path().join("callfeed.yaml")).unwrap();
     }
 
     /// The events of all accounts, in order within each partition.

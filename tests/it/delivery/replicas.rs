@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use callfeed::edge::kafka::partition_of;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -91,6 +92,35 @@ fn a_replica_that_is_back_in_time_finds_its_accounts_and_disturbs_nobody() {
     feed.assert_equals_truth();
 }
 
+/// Accounts that stay where they are go on as if nothing happened.
+#[test]
+fn one_replica_becomes_twelve_and_one_again() {
+    const PARTITIONS: i32 = 12;
+    let accounts: Vec<String> = (0..PARTITIONS).map(|partition| account_in(partition, PARTITIONS)).collect();
+    let mut feed = Feed::of(standing_with(accounts.iter().map(|name| account(name, history(10))).collect()));
+    configure(&mut feed, "classic", PARTITIONS);
+    let first = start(&feed, "replica-0");
+    eventually("all accounts to be live", PATIENCE, || (live_since(&first).len() == accounts.len()).then_some(()));
+
+    let before = live_since(&first);
+    let mut others: Vec<Callfeed> = (1..PARTITIONS).map(|n| start(&feed, &format!("replica-{n}"))).collect();
+    let kept = eventually("an account for each", PATIENCE, || {
+        let is_alone = |replica: &Callfeed| live_since(replica).len() == 1;
+        (is_alone(&first) && others.iter().all(is_alone)).then(|| live_since(&first))
+    });
+    assert!(kept.iter().all(|one| before.contains(one)), "{kept:?} has begun anew, {before:?}");
+    let events = feed.assert_equals_truth();
+
+    others.iter_mut().for_each(Callfeed::terminate);
+    assert!(others.iter_mut().all(|replica| replica.wait_exit(PATIENCE).success()));
+    let after = eventually("all accounts to be the first one's again", PATIENCE, || {
+        let live = live_since(&first);
+        (live.len() == accounts.len()).then_some(live)
+    });
+    assert!(kept.iter().all(|one| after.contains(one)), "{kept:?} has begun anew, {after:?}");
+    assert_eq!(feed.assert_equals_truth(), events, "nothing is told twice");
+}
+
 /// Who runs once reads what the group gives it, and does not wait for what others have.
 #[test]
 fn a_run_beside_a_replica_reads_its_share() {
@@ -105,15 +135,25 @@ fn a_run_beside_a_replica_reads_its_share() {
 
 pub fn world(protocol: &str) -> Feed {
     let mut feed = Feed::of(standing_with(ACCOUNTS.map(|name| account(name, history(10))).to_vec()));
+    configure(&mut feed, protocol, 6);
+    feed
+}
+
+fn configure(feed: &mut Feed, protocol: &str, partitions: i32) {
     let mut properties = json!({"group.protocol": protocol});
     if protocol == "classic" {
         properties["session.timeout.ms"] = json!(SESSION);
         properties["heartbeat.interval.ms"] = json!("500");
     }
     feed.configure(json!({"kafka": {
-        "instance_id": {"env": "POD_NAME"}, "state_partitions": 6, "properties": properties,
+        "instance_id": {"env": "POD_NAME"}, "state_partitions": partitions, "properties": properties,
     }}));
-    feed
+}
+
+/// An account whose state lies in this partition.
+fn account_in(partition: i32, partitions: i32) -> String {
+    let mut names = (0..).map(|number| format!("account-{number}"));
+    names.find(|name| partition_of(name, partitions) == partition).unwrap()
 }
 
 pub fn start(feed: &Feed, instance: &str) -> Callfeed {
@@ -126,8 +166,19 @@ fn all() -> BTreeSet<String> {
 
 /// The accounts that a replica has.
 pub fn shown(replica: &Callfeed) -> BTreeSet<String> {
+    statuses(replica).iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The accounts that a replica has read to the end, and since when.
+fn live_since(replica: &Callfeed) -> BTreeSet<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let statuses = statuses(replica).into_iter();
+    statuses.filter(|one| one["status"] == "live").map(|one| (text(&one["name"]), text(&one["since"]))).collect()
+}
+
+fn statuses(replica: &Callfeed) -> Vec<Value> {
     let shown: Value = serde_json::from_str(&replica.get("/api/v1/accounts")).unwrap();
-    shown["accounts"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    shown["accounts"].as_array().unwrap().clone()
 }
 
 /// Whether each account is with one of them, and each of them has some.
