@@ -3,8 +3,8 @@
 
 mod bench;
 mod group;
+mod membership;
 mod topics;
-mod vacancies;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::connection::{ClientLog, InvalidProperty};
 use super::lease::{Issued, Lease};
 use super::membership::{Change, MembershipSettings, Tenure, lock};
+use super::standing::Standing;
 
 /// How long those who work for a partition may take to finish. Far below `max.poll.interval.ms`, after which the group
 /// takes the partition without asking.
@@ -38,6 +39,9 @@ pub(super) struct Member {
     stop: Arc<AtomicBool>,
     /// Of the classic protocol; the newer one leaves it to the brokers.
     pub session: Duration,
+    is_classic: bool,
+    /// Who this was for the group when that was looked at last.
+    standing: Mutex<Option<Standing>>,
     /// From an assignment to its loss.
     is_settled: AtomicBool,
     /// Whether what was assigned is from a time when this instance had another topic.
@@ -56,7 +60,8 @@ impl Member {
         }
         let mut config = settings.connection.consumer(&owned);
         // The consumer protocol (KIP-848) has assignors and session time-outs of the broker's own.
-        if config.get("group.protocol") != Some("consumer") {
+        let is_classic = config.get("group.protocol") != Some("consumer");
+        if is_classic {
             config.set("partition.assignment.strategy", "cooperative-sticky");
             if matches!(settings.tenure, Tenure::Brief { .. }) && config.get("session.timeout.ms").is_none() {
                 config.set("session.timeout.ms", BRIEF_SESSION.as_millis().to_string());
@@ -72,6 +77,8 @@ impl Member {
             changes,
             stop,
             session: session.map_or(USUAL_SESSION, Duration::from_millis),
+            is_classic,
+            standing: Mutex::default(),
             is_settled: AtomicBool::new(false),
             is_outdated: AtomicBool::new(false),
         };
@@ -91,6 +98,23 @@ impl Member {
         self.is_outdated.load(Ordering::SeqCst)
     }
 
+    /// Ends all leases when this client was out of the group since the last look, whatever it believes to have kept.
+    /// Whoever takes the group's metadata calls this after that, and looks at the leases then. False while it is no member.
+    pub fn look(&self, consumer: &BaseConsumer<Self>) -> bool {
+        let Some(now) = Standing::of(consumer.client()) else { return false };
+        let mut standing = lock(&self.standing);
+        let former = standing.replace(now.clone());
+        let is_unbroken = |former: &Standing| match self.is_classic {
+            true => now.follows(former),
+            false => now.is_same_member(former),
+        };
+        if former.is_some_and(|former| !is_unbroken(&former)) {
+            tracing::warn!("this replica was out of the group for a while; what it had in hand is given up");
+            self.end_all();
+        }
+        true
+    }
+
     fn grant(&self, consumer: &BaseConsumer<Self>, assigned: &mut TopicPartitionList) {
         // Nothing is consumed, so that no committed offset has to be asked for.
         let _ = assigned.set_all_offsets(Offset::End);
@@ -106,18 +130,34 @@ impl Member {
             self.is_outdated.store(true, Ordering::SeqCst);
             return;
         }
-        let mut leases = Vec::new();
-        for partition in partitions(assigned, &self.topic) {
-            let (lease, issued) = Issued::lease(partition);
-            lock(&self.leases).insert(partition, issued);
-            leases.push(lease);
-        }
+        self.look(consumer);
+        let leases = self.lease_all(consumer);
         tracing::info!(partitions = ?leases.iter().map(Lease::partition).collect::<Vec<_>>(), "partitions assigned");
         let _ = self.changes.send(Change::Granted(leases));
     }
 
+    /// Leases for what is assigned and has none: what is new, and what was kept over a time out of the group.
+    fn lease_all(&self, consumer: &BaseConsumer<Self>) -> Vec<Lease> {
+        let assignment = match consumer.assignment() {
+            Ok(assignment) => partitions(&assignment, &self.topic),
+            Err(error) => {
+                tracing::error!(%error, "kafka group: what is assigned cannot be told");
+                return Vec::new();
+            }
+        };
+        let mut issued = lock(&self.leases);
+        let new = assignment.into_iter().filter(|partition| !issued.contains_key(partition)).collect::<Vec<_>>();
+        let lease = |partition| {
+            let (lease, other_side) = Issued::lease(partition);
+            issued.insert(partition, other_side);
+            lease
+        };
+        new.into_iter().map(lease).collect()
+    }
+
     /// Whoever works for these partitions finishes first, unless they are another's already.
     fn revoke(&self, consumer: &BaseConsumer<Self>, revoked: &TopicPartitionList) {
+        self.look(consumer);
         let is_lost = consumer.assignment_lost();
         let partitions = partitions(revoked, &self.topic);
         let issued: Vec<Issued> = partitions.iter().filter_map(|one| lock(&self.leases).remove(one)).collect();

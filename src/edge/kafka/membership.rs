@@ -98,10 +98,12 @@ impl Membership {
         &self.group_id
     }
 
-    /// Member and generation as of now, for the broker to compare with those that it knows (KIP-447).
+    /// Member and generation as of now, for the broker to compare with those that it knows (KIP-447). What is not held
+    /// after that was not held all the time up to then.
     pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        let consumer = lock(&self.current).clone();
-        consumer?.group_metadata()
+        let consumer = lock(&self.current).clone()?;
+        let metadata = consumer.group_metadata()?;
+        consumer.context().look(&consumer).then_some(metadata)
     }
 
     /// Commits offsets as this member, which the group refuses when it is none any more.

@@ -29,6 +29,7 @@ mod observer;
 mod producer;
 mod publisher;
 mod record;
+mod standing;
 mod state_topic;
 mod stop;
 pub mod topics;

@@ -133,6 +133,16 @@ impl Bench {
         replica.publish(self.state_topic().partition_of(account), records)
     }
 
+    /// An event of some account in this partition.
+    pub fn step_in(&self, replica: &Replica, partition: i32, value: &str) -> Outcome {
+        replica.publish(partition, vec![self.event("key", value.as_bytes())])
+    }
+
+    /// Has the group drop a static member, as its operator may.
+    pub fn expel(&self, instance: &str) {
+        self.cluster.leave_group(&self.group, instance);
+    }
+
     pub fn event(&self, key: &str, value: &[u8]) -> Record {
         Record {
             topic: self.calls.as_str().into(),
@@ -287,6 +297,16 @@ impl Replica {
         }
     }
 
+    /// Takes what was granted since.
+    pub fn take_changes(&self) {
+        while let Ok(change) = self.changes.lock().unwrap().try_recv() {
+            match change {
+                Change::Granted(leases) => self.take(leases),
+                change => panic!("{change:?}"),
+            }
+        }
+    }
+
     pub fn take(&self, leases: Vec<Lease>) {
         self.leases.lock().unwrap().extend(leases.into_iter().map(|lease| (lease.partition(), lease)));
     }
@@ -303,7 +323,11 @@ impl Replica {
     }
 
     pub fn publish(&self, partition: i32, records: Vec<Record>) -> Outcome {
-        let (publisher, lease) = (self.publisher.clone(), self.lease(partition));
+        self.publish_under(&self.lease(partition), records)
+    }
+
+    pub fn publish_under(&self, lease: &Lease, records: Vec<Record>) -> Outcome {
+        let (publisher, lease) = (self.publisher.clone(), lease.clone());
         Box::pin(async move { publisher.publish(&lease, records).await.map(drop) })
     }
 }

@@ -1,4 +1,7 @@
-//! What the coordinator of a consumer group knows and tells nobody: how often the group was divided anew.
+//! What the coordinator of a consumer group knows and tells nobody, and what its operators ask of it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use super::Cluster;
 
@@ -12,6 +15,20 @@ const ABOUT_A_GROUP: i16 = 2;
 const KNOWN_VALUE: i16 = 3;
 
 impl Cluster {
+    /// Takes a static member out of a group, as Kafka's admin client does: a LeaveGroup request in its name (KIP-345).
+    pub fn leave_group(&self, group: &str, instance: &str) {
+        let text = |text: &str| [&(text.len() as i16).to_be_bytes(), text.as_bytes()].concat();
+        let (api_key, version, correlation_id) = (13_i16, 3_i16, 1_i32);
+        let mut request = [&api_key.to_be_bytes()[..], &version.to_be_bytes(), &correlation_id.to_be_bytes()].concat();
+        request.extend([text("test"), text(group), 1_i32.to_be_bytes().to_vec(), text(""), text(instance)].concat());
+        let mut stream = TcpStream::connect(&self.bootstrap).unwrap();
+        stream.write_all(&(request.len() as i32).to_be_bytes()).unwrap();
+        stream.write_all(&request).unwrap();
+        let mut answer = [0; 4 + 4 + 4 + 2];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer[12..], [0, 0], "the group `{group}` does not let `{instance}` go");
+    }
+
     /// The generation of a group: each rebalance counts it up, and a member that comes back without one does not. `None`:
     /// nobody has joined it yet.
     pub fn generation(&self, group: &str) -> Option<i32> {

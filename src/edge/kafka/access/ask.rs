@@ -1,7 +1,7 @@
 //! Asks the brokers which operations the principal may do with a topic or a group (KIP-430).
 //!
-//! The library's safe interface has neither question, so this calls librdkafka itself: all of callfeed's `unsafe` on
-//! Kafka is in this file. What librdkafka hands out is held by [`Owned`], which gives it back when it goes away, and
+//! The library's safe interface has neither question, so this calls librdkafka itself: callfeed's `unsafe` on Kafka is in
+//! this file and in [`super::super::standing`]. What librdkafka hands out is held by [`Owned`], which gives it back when it goes away, and
 //! whatever is read from an answer is copied before the answer goes away.
 
 use std::ffi::{CStr, CString, c_char, c_int};

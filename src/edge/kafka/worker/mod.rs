@@ -245,7 +245,11 @@ impl Worker {
         if !self.leases().all(Lease::is_held) {
             return Err(aborted("a partition was taken away"));
         }
-        self.producer.confirm(membership, &member, &self.partitions())
+        self.producer.confirm(membership, &member, &self.partitions())?;
+        // An offset that is committed outside of a transaction carries what the client was when it was sent.
+        let is_sure = self.settings.delivery == Delivery::ExactlyOnce
+            || membership.metadata().is_some() && self.leases().all(Lease::is_held);
+        is_sure.then_some(()).ok_or_else(|| aborted("the group was joined anew meanwhile"))
     }
 
     fn leases(&self) -> impl Iterator<Item = &Lease> {
