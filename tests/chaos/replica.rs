@@ -21,6 +21,8 @@ pub struct Replica {
     setup: Setup,
     rivals: Rivals,
     condition: Condition,
+    /// When the process of the time was started.
+    started: Instant,
     /// The process that another one has replaced while it was frozen.
     former: Option<Former>,
 }
@@ -60,7 +62,8 @@ struct Former {
 impl Replica {
     /// It does not run before [`Replica::go_on`].
     pub fn new(name: String, setup: Setup, rivals: Rivals) -> Replica {
-        Replica { name, setup, rivals, condition: Condition::Down { until: Instant::now() }, former: None }
+        let now = Instant::now();
+        Replica { name, setup, rivals, condition: Condition::Down { until: now }, started: now, former: None }
     }
 
     pub fn is_up(&self) -> bool {
@@ -90,7 +93,10 @@ impl Replica {
         let former = self.let_former_end(now);
         let mut outcome = Ok(());
         self.condition = match self.take_condition() {
-            Condition::Down { until } if is_wanted && now >= until => Condition::Up(self.setup.start()),
+            Condition::Down { until } if is_wanted && now >= until => {
+                self.started = now;
+                Condition::Up(self.setup.start())
+            }
             Condition::Up(mut process) => match process.ended() {
                 Some(status) if self.is_superseded_by_former(status) => self.give_back(),
                 Some(status) => {
@@ -168,6 +174,11 @@ impl Replica {
             Some(status) if status.code() == Some(SUPERSEDED) => Ok(()),
             None if now < former.wakes_at + END_WITHIN => {
                 self.former = Some(former);
+                Ok(())
+            }
+            None if !self.is_up() || self.started > former.wakes_at => {
+                // Whoever was to take its place has ended before, and may never have been a member.
+                former.process.kill9();
                 Ok(())
             }
             ended => {
