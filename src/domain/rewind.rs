@@ -3,8 +3,60 @@
 //! Only coverage is given up. The ledger stays: a call that is read again and has not changed since is no news. Where
 //! the ledger was forgotten, behind its floor, nothing tells that a call was published, and it would be published again.
 
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+
+use super::call::AccountId;
 use super::coverage::Coverage;
-use super::time::{Instant, Interval};
+use super::time::{Instant, Interval, LocalTime};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RewindError {
+    #[error(
+        "expected a moment such as `2026-03-02T10:00:00+03:00`, or a local time of the account such as `2026-03-02 10:00:00`, found `{0}`"
+    )]
+    BadTime(String),
+    #[error(
+        "in which time zone `{account}` is cannot be told from its state; give the moment with an offset, such as `2026-03-02T10:00:00+03:00`"
+    )]
+    NoZone { account: AccountId },
+    #[error("nothing of `{account}` was read after {frontier}, so there is nothing to read again from {to} on")]
+    NothingRead { account: AccountId, frontier: Instant, to: Instant },
+    #[error(
+        "calls of `{account}` that started from {} till {} would be published again, as CREATED with revision 1: which of them were published is known only from {floor} on; rewind to that, or, if consumers can take it, ask to republish them",
+        first.from, first.till
+    )]
+    WouldRepublish { account: AccountId, first: Interval, floor: Instant },
+}
+
+/// A moment as it was typed: with its offset, or by the clock of the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    At(Instant),
+    Local(LocalTime),
+}
+
+impl Moment {
+    pub fn parse(text: &str) -> Result<Self, RewindError> {
+        if let Ok(timestamp) = text.parse::<Timestamp>() {
+            return Ok(Self::At(Instant::from_unix_seconds(timestamp.as_second())));
+        }
+        // As `start_from` is written.
+        let formats = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"];
+        let civil = formats.iter().find_map(|format| DateTime::strptime(format, text).ok());
+        let civil = civil.or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(DateTime::from));
+        let local = civil.map(|civil| Self::Local(LocalTime::from_civil(civil)));
+        local.ok_or_else(|| RewindError::BadTime(text.to_owned()))
+    }
+
+    fn instant(self, zone: Option<&TimeZone>) -> Option<Instant> {
+        match self {
+            Self::At(instant) => Some(instant),
+            Self::Local(local) => zone.map(|zone| local.to_instant(zone)),
+        }
+    }
+}
 
 /// What becomes of the coverage, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +92,26 @@ pub fn rewind(coverage: &Coverage, floor: Instant, to: Instant) -> Option<Rewind
     let published_again = if has_forgotten { was_read(to.max(origin), floor) } else { Vec::new() };
     let floor = if has_forgotten { floor } else { rewound.origin() };
     Some(Rewind { coverage: rewound, floor, read_again, published_again, newly_read })
+}
+
+/// [`rewind`] to a moment as somebody asks for it, unless it would do more than was asked for.
+pub fn checked(
+    account: &AccountId,
+    coverage: &Coverage,
+    floor: Instant,
+    to: Moment,
+    zone: Option<&TimeZone>,
+    may_republish: bool,
+) -> Result<(Instant, Rewind), RewindError> {
+    let account = account.clone();
+    let Some(to) = to.instant(zone) else { return Err(RewindError::NoZone { account }) };
+    let Some(what) = rewind(coverage, floor, to) else {
+        return Err(RewindError::NothingRead { account, frontier: coverage.frontier(), to });
+    };
+    match what.published_again.first() {
+        Some(first) if !may_republish => Err(RewindError::WouldRepublish { account, first: *first, floor: what.floor }),
+        _ => Ok((to, what)),
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +168,21 @@ mod tests {
     fn there_is_nothing_to_give_up_after_the_frontier() {
         assert_eq!(rewind(&coverage(10, &[(10, 40)]), at(10), at(40)), None);
         assert_eq!(rewind(&coverage(10, &[]), at(10), at(10)), None);
+    }
+
+    #[test]
+    fn a_moment_has_its_offset_or_is_by_the_clock_of_the_account() {
+        let moscow = TimeZone::get("Europe/Moscow").unwrap();
+        let at = |text: &str| Moment::parse(text).map(|moment| moment.instant(Some(&moscow)).unwrap().to_string());
+        for text in ["2026-03-02 10:00:00", "2026-03-02T10:00:00", "2026-03-02T10:00:00+03:00", "2026-03-02T07:00:00Z"]
+        {
+            assert_eq!(at(text).unwrap(), "2026-03-02T07:00:00Z", "{text}");
+        }
+        assert_eq!(at("2026-03-02").unwrap(), "2026-03-01T21:00:00Z");
+        for text in ["yesterday", "2026-03-02 25:00:00", "7d", ""] {
+            assert!(Moment::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(Moment::parse("2026-03-02").unwrap().instant(None), None);
     }
 
     proptest! {

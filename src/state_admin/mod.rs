@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Customers, SecretError};
 use crate::domain::call::AccountId;
+use crate::domain::rewind::RewindError;
 use crate::edge::kafka::topics::{self, TopicProblem};
 use crate::edge::kafka::{
     Connection, GroupError, InvalidProperty, PublishError, RestoreError, RestoreProgress, StartError, StateTopic,
@@ -65,7 +66,7 @@ pub enum AdminError {
     )]
     Unreadable { account: AccountId, error: StateError },
     #[error(transparent)]
-    Rewind(#[from] rewind::RewindError),
+    Rewind(#[from] RewindError),
     #[error(transparent)]
     Migrate(#[from] migrate::MigrateError),
 }
@@ -73,7 +74,7 @@ pub enum AdminError {
 impl AdminError {
     /// Whether the user asked for something that there is not.
     pub fn is_bad_usage(&self) -> bool {
-        use rewind::RewindError::{BadTime, NoZone};
+        use RewindError::{BadTime, NoZone};
         matches!(
             self,
             Self::UnknownAccount { .. } | Self::OnlyCustomers { .. } | Self::Rewind(BadTime(_) | NoZone { .. })

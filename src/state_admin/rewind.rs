@@ -1,64 +1,15 @@
 //! `callfeed state rewind`: what was read from some moment on is read again.
 
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use crate::config::{Config, Timezone};
 use crate::domain::call::AccountId;
-use crate::domain::rewind::{Rewind, rewind};
-use crate::domain::time::{Instant, Interval, LocalTime};
+use crate::domain::rewind::{self, Moment, Rewind, RewindError};
+use crate::domain::time::Instant;
 use crate::state::{CoverageRecord, StateKey, StatePart};
 
 use super::seat::Seat;
 use super::{AdminError, StateAdmin};
-
-#[derive(Debug, thiserror::Error)]
-pub enum RewindError {
-    #[error(
-        "expected a moment such as `2026-03-02T10:00:00+03:00`, or a local time of the account such as `2026-03-02 10:00:00`, found `{0}`"
-    )]
-    BadTime(String),
-    #[error(
-        "in which time zone `{account}` is cannot be told from its state; give the moment with an offset, such as `2026-03-02T10:00:00+03:00`"
-    )]
-    NoZone { account: AccountId },
-    #[error("nothing of `{account}` was read after {frontier}, so there is nothing to read again from {to} on")]
-    NothingRead { account: AccountId, frontier: Instant, to: Instant },
-    #[error(
-        "calls of `{account}` that started from {} till {} would be published again, as CREATED with revision 1: which of them were published is known only from {floor} on; rewind to that, or, if consumers can take it, add `--republish`",
-        first.from, first.till
-    )]
-    WouldRepublish { account: AccountId, first: Interval, floor: Instant },
-}
-
-/// A moment as it was typed: with its offset, or by the clock of the account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    At(Instant),
-    Local(LocalTime),
-}
-
-impl Moment {
-    pub fn parse(text: &str) -> Result<Self, RewindError> {
-        if let Ok(timestamp) = text.parse::<Timestamp>() {
-            return Ok(Self::At(Instant::from_unix_seconds(timestamp.as_second())));
-        }
-        // As `start_from` is written.
-        let formats = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"];
-        let civil = formats.iter().find_map(|format| DateTime::strptime(format, text).ok());
-        let civil = civil.or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(DateTime::from));
-        let local = civil.map(|civil| Self::Local(LocalTime::from_civil(civil)));
-        local.ok_or_else(|| RewindError::BadTime(text.to_owned()))
-    }
-
-    fn instant(self, zone: Option<&TimeZone>) -> Option<Instant> {
-        match self {
-            Self::At(instant) => Some(instant),
-            Self::Local(local) => zone.map(|zone| local.to_instant(zone)),
-        }
-    }
-}
 
 /// What was given up in one stream.
 #[derive(Debug)]
@@ -98,16 +49,9 @@ fn step(
     to: Moment,
     may_republish: bool,
 ) -> Result<Rewound, RewindError> {
-    let account = key.account.clone();
-    let zone = zone(config, &account, record);
-    let Some(to) = to.instant(zone.as_ref()) else { return Err(RewindError::NoZone { account }) };
-    let Some(what) = rewind(&record.coverage, record.floor, to) else {
-        return Err(RewindError::NothingRead { account, frontier: record.coverage.frontier(), to });
-    };
-    match what.published_again.first() {
-        Some(first) if !may_republish => Err(RewindError::WouldRepublish { account, first: *first, floor: what.floor }),
-        _ => Ok(Rewound { stream: key.stream.clone(), to, what }),
-    }
+    let zone = zone(config, &key.account, record);
+    let (to, what) = rewind::checked(&key.account, &record.coverage, record.floor, to, zone.as_ref(), may_republish)?;
+    Ok(Rewound { stream: key.stream.clone(), to, what })
 }
 
 /// The zone of the account: the configured one, or that in which it was read last.
@@ -117,24 +61,4 @@ fn zone(config: &Config, account: &AccountId, record: &CoverageRecord) -> Option
         return Some(zone.clone());
     }
     record.read_as.views().last().and_then(|view| TimeZone::get(&view.zone).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_has_its_offset_or_is_by_the_clock_of_the_account() {
-        let moscow = TimeZone::get("Europe/Moscow").unwrap();
-        let at = |text: &str| Moment::parse(text).map(|moment| moment.instant(Some(&moscow)).unwrap().to_string());
-        for text in ["2026-03-02 10:00:00", "2026-03-02T10:00:00", "2026-03-02T10:00:00+03:00", "2026-03-02T07:00:00Z"]
-        {
-            assert_eq!(at(text).unwrap(), "2026-03-02T07:00:00Z", "{text}");
-        }
-        assert_eq!(at("2026-03-02").unwrap(), "2026-03-01T21:00:00Z");
-        for text in ["yesterday", "2026-03-02 25:00:00", "7d", ""] {
-            assert!(Moment::parse(text).is_err(), "{text}");
-        }
-        assert_eq!(Moment::parse("2026-03-02").unwrap().instant(None), None);
-    }
 }

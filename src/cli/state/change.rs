@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::{Failure, Wait, load, seated};
 use crate::cli::{ConfigFile, DONE, written};
+use crate::domain::rewind::Moment;
 use crate::domain::time::Interval;
 use crate::outlook::short;
 use crate::state_admin::forget::{self, Forgotten};
-use crate::state_admin::rewind::{self, Moment, Rewound};
+use crate::state_admin::rewind::{self, Rewound};
 use crate::state_admin::{AdminError, Known, StateAdmin};
 
 /// Have calls of an account read again that started at some time or later

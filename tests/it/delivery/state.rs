@@ -1,8 +1,9 @@
 //! `callfeed state`: what it tells of accounts, and what it changes while no replica runs.
 
+use callfeed::domain::rewind::Moment;
 use callfeed::edge::kafka::{Group, Occupancy};
 use callfeed::simulator::{AccountScenario, CallsScenario};
-use callfeed::state_admin::rewind::{self, Moment};
+use callfeed::state_admin::rewind;
 use callfeed::state_admin::seat::Seat;
 use callfeed::state_admin::{AdminError, StateAdmin};
 use jiff::{SignedDuration, Timestamp};
