@@ -14,8 +14,9 @@ use crate::config::{Account, Config, Customers};
 use crate::context::Context;
 use crate::domain::pace::backoff;
 use crate::edge::data_api::{ApiError, BadUrl, Class, CustomerUser, Http, Observer};
+use crate::open_account::OpenAccount;
 use crate::opening::{OpenError, Subject};
-use crate::poller::{BLOCKED_RETRY, Ended, Poller, ReadError, UNKNOWN_RESET};
+use crate::poller::{BLOCKED_RETRY, Ended, ReadError, UNKNOWN_RESET};
 use crate::service::ServiceError;
 use crate::status::{State, Why};
 use crate::territory::Holding;
@@ -107,49 +108,74 @@ async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
     }
 }
 
-/// Polls one account as long as its partition is this replica's, and then leaves its progress for whoever polls it next.
+/// Polls one account as long as its partition is this replica's, carries out what people ask meanwhile, and then leaves
+/// its progress for whoever polls it next.
 async fn serve_under(context: &Context, subject: &Subject, holding: &Arc<Holding>) -> AccountEnd {
-    let context = context.with_stop(context.stop.child_token());
-    let mut poller = None;
-    let end = {
-        let polling = keep_polling(&context, subject, holding, &mut poller);
-        tokio::pin!(polling);
-        tokio::select! {
-            end = &mut polling => end,
-            () = holding.lease.ending() => {
-                context.stop.cancel();
-                polling.await
+    let desk = context.orders.desk(&subject.id);
+    let mut account = OpenAccount { subject, holding, poller: None, lost_at: None };
+    context.board.register(&subject.id, subject.account.service);
+    loop {
+        let turn = context.with_stop(context.stop.child_token());
+        let (end, asked) = {
+            let working = work(&turn, &mut account);
+            tokio::pin!(working);
+            tokio::select! {
+                end = &mut working => (end, None),
+                () = holding.lease.ending() => {
+                    turn.stop.cancel();
+                    (working.await, None)
+                }
+                asked = desk.next() => {
+                    turn.stop.cancel();
+                    (working.await, Some(asked))
+                }
             }
+        };
+        match (end, asked) {
+            (AccountEnd::Stopped, Some(asked)) => account.carry_out(context, asked).await,
+            (AccountEnd::Stopped, None) => {
+                account.poller.into_iter().for_each(|poller| holding.handover.leave(poller.progress));
+                return AccountEnd::Stopped;
+            }
+            (end, _) => return end,
         }
-    };
-    if let (AccountEnd::Stopped, Some(poller)) = (&end, poller) {
-        holding.handover.leave(poller.progress);
     }
-    end
 }
 
-async fn keep_polling(
-    context: &Context,
-    subject: &Subject,
-    holding: &Arc<Holding>,
-    poller: &mut Option<Poller>,
-) -> AccountEnd {
-    context.board.register(&subject.id, subject.account.service);
-    let (mut lost_at, mut failures) = (None, 0);
+/// Polls, or rests while the account is paused.
+async fn work(context: &Context, account: &mut OpenAccount<'_>) -> AccountEnd {
+    let OpenAccount { subject, holding, .. } = account;
+    if !holding.pauses.is_paused(&subject.id) {
+        return keep_polling(context, account).await;
+    }
+    let since = holding.pauses.since(&subject.id).map_or_else(String::new, |since| format!(" since {since}"));
+    let why = Why::because(format!("paused{since}"))
+        .with_remedy(format!("POST /api/v1/accounts/{}/resume lets it go on", subject.id));
+    context.board.set(&subject.id, State::Paused, why);
+    if context.clock.is_frozen() {
+        return AccountEnd::Done;
+    }
+    context.stop.cancelled().await;
+    AccountEnd::Stopped
+}
+
+async fn keep_polling(context: &Context, account: &mut OpenAccount<'_>) -> AccountEnd {
+    let subject = account.subject;
+    let mut failures = 0;
     loop {
         if context.stop.is_cancelled() {
             return AccountEnd::Stopped;
         }
         let started = Moment::now();
-        let trouble = match turn(context, subject, holding, poller, lost_at).await {
+        let trouble = match turn(context, account).await {
             Ok(Ended::Done) => return AccountEnd::Done,
             Ok(Ended::Stopped) => return AccountEnd::Stopped,
             Ok(Ended::Restore) => {
-                (*poller, lost_at) = (None, Some(Moment::now()));
+                account.is_lost();
                 continue;
             }
             Ok(Ended::Refresh) => {
-                Box::pin(refresh(context, subject, poller)).await;
+                Box::pin(refresh(context, account)).await;
                 continue;
             }
             Err(trouble) => trouble,
@@ -175,34 +201,21 @@ async fn wait_for_cure(context: &Context, wait: Duration) {
 }
 
 /// Asks again for the account's zone and tags. What cannot be asked now stays as it is until the next time.
-async fn refresh(context: &Context, subject: &Subject, poller: &mut Option<Poller>) {
-    let Some(poller) = poller else { return };
+async fn refresh(context: &Context, account: &mut OpenAccount<'_>) {
+    let Some(poller) = &mut account.poller else { return };
+    let subject = account.subject;
     if let Some(Err(error)) = context.stop.run_until_cancelled(subject.refresh(poller)).await {
         tracing::debug!(account = %subject.id, %error, "zone and tags cannot be asked for again now");
     }
 }
 
 /// Opens the account if need be, and polls it until something stands in the way.
-async fn turn(
-    context: &Context,
-    subject: &Subject,
-    holding: &Arc<Holding>,
-    poller: &mut Option<Poller>,
-    lost_at: Option<Moment>,
-) -> Result<Ended, Trouble> {
-    let opened = match poller {
-        Some(opened) => opened,
-        None => {
-            let opening = async {
-                context.openings.pass().await;
-                Box::pin(subject.open(context, holding, lost_at)).await
-            };
-            let opening = context.stop.run_until_cancelled(opening).await;
-            let Some(opened) = opening else { return Ok(Ended::Stopped) };
-            poller.insert(opened.map_err(Trouble::of_opening)?)
-        }
-    };
-    opened.run().await.map_err(Trouble::of_reading)
+async fn turn(context: &Context, account: &mut OpenAccount<'_>) -> Result<Ended, Trouble> {
+    match Box::pin(account.open(context)).await {
+        None => Ok(Ended::Stopped),
+        Some(Ok(poller)) => poller.run().await.map_err(Trouble::of_reading),
+        Some(Err(error)) => Err(Trouble::of_opening(error)),
+    }
 }
 
 impl Trouble {

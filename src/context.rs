@@ -17,6 +17,7 @@ use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem, Topics};
 use crate::edge::kafka::{Connection, Publisher};
 use crate::edge::registry::{RegistryError, SchemaRegistry};
 use crate::metrics::Metrics;
+use crate::orders::Orders;
 use crate::purse::Purse;
 use crate::recall::Recall;
 use crate::stagger::Stagger;
@@ -42,6 +43,8 @@ pub struct Context {
     pub clock: Clock,
     /// Has all accounts look again for what may have changed.
     pub recall: Recall,
+    /// What people ask of single accounts.
+    pub orders: Orders,
     pub stop: CancellationToken,
 }
 

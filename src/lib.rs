@@ -62,13 +62,16 @@ pub mod group;
 
 pub mod accounts;
 pub mod context;
+pub mod open_account;
 pub mod opening;
+pub mod orders;
 pub mod wiring;
 
 pub mod poller;
 
 pub mod batch;
 pub mod handover;
+pub mod pauses;
 pub mod progress;
 pub mod purse;
 pub mod recall;

@@ -14,6 +14,7 @@ use crate::domain::coverage::Coverage;
 use crate::domain::ledger::{Bucket, Ledger};
 use crate::domain::plan::{Clocks, Ladder};
 use crate::domain::read_as::{ReadAs, View};
+use crate::domain::rewind::{self, Rewind, RewindError};
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
 use crate::edge::kafka::{Acknowledged, Record};
 use crate::state::{CoverageRecord, LARGEST_PIECE, StateError, StateKey, StatePart, StatePlace, Stored, pieces};
@@ -227,6 +228,27 @@ impl Progress {
             Pending { after: self.sequence, coverage: record, buckets: step.buckets, forgotten: step.forgotten };
         let records = self.state_records(&pending, place);
         (pending, records)
+    }
+
+    /// The progress without what was read from a moment on, so that it is read again, and the state record that says so.
+    pub fn prepare_rewind(
+        &self,
+        to: rewind::Moment,
+        zone: &TimeZone,
+        may_republish: bool,
+        place: &StatePlace,
+    ) -> Result<(Pending, Vec<Record>, Rewind), RewindError> {
+        let what = rewind::checked(&self.account, &self.coverage, self.floor, to, Some(zone), may_republish)?;
+        let record = CoverageRecord {
+            sequence: self.sequence + 1,
+            coverage: what.coverage.clone(),
+            floor: what.floor,
+            clocks: self.clocks.clone(),
+            read_as: self.read_as.clone(),
+        };
+        let pending = Pending { after: self.sequence, coverage: record, buckets: Vec::new(), forgotten: Vec::new() };
+        let records = self.state_records(&pending, place);
+        Ok((pending, records, what))
     }
 
     fn state_records(&self, pending: &Pending, place: &StatePlace) -> Vec<Record> {

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::{self, Config, Problems};
 use crate::context::Context;
 use crate::fleet::Fleet;
+use crate::orders::{OrderError, Outcome};
 use crate::service::ServiceError;
 
 /// How often the file is looked at.
@@ -44,6 +45,8 @@ impl Refusal {
 pub enum Cause {
     FileChanged,
     HangUp,
+    /// Through the admin port.
+    Asked,
 }
 
 /// Watches over a configuration file.
@@ -112,16 +115,17 @@ fn content(path: &Path) -> Content {
     config::read(path).ok().map(|text| xxh3_64(text.as_bytes()))
 }
 
-/// Reads the file again and has the accounts follow it, or says why not.
-pub async fn reload(watch: &Watch, cause: Cause, fleet: &mut Fleet, context: &Context) {
+/// Reads the file again and has the accounts follow it, or says why not: in the log, and to whoever asked.
+pub async fn reload(watch: &Watch, cause: Cause, fleet: &mut Fleet, context: &Context) -> Outcome {
     let loaded = load(&watch.path, fleet.config()).await;
     let now = context.clock.now();
-    match loaded.and_then(|config| Ok(fleet.follow(config)?)) {
+    let outcome = match loaded.and_then(|config| Ok(fleet.follow(config)?)) {
         Ok(changes) => {
             let (n_added, n_removed, n_changed) = (changes.added.len(), changes.removed.len(), changes.changed.len());
             tracing::info!(?cause, n_added, n_removed, n_changed, "configuration reloaded");
             context.board.config_loaded(now);
             context.metrics.config_loaded(now);
+            Ok(format!("reloaded: {n_added} accounts added, {n_removed} removed, {n_changed} changed"))
         }
         Err(refusal) => {
             let problems = refusal.lines();
@@ -131,13 +135,16 @@ pub async fn reload(watch: &Watch, cause: Cause, fleet: &mut Fleet, context: &Co
                 "the new configuration is refused, the old one goes on"
             );
             problems.iter().for_each(|problem| tracing::error!(problem, "a problem of the new configuration"));
+            let told = format!("the new configuration is refused, the old one goes on: {}", problems.join("; "));
             context.board.config_refused(now, problems);
             context.metrics.config_refused();
+            Err(OrderError::Refused(told))
         }
-    }
-    if cause == Cause::HangUp {
+    };
+    if matches!(cause, Cause::HangUp | Cause::Asked) {
         context.recall.all();
     }
+    outcome
 }
 
 async fn load(path: &Path, current: &Config) -> Result<Config, Refusal> {

@@ -14,7 +14,7 @@ use crate::accounts::AccountEnd;
 use crate::clock::Clock;
 use crate::config::{Config, SecretError};
 use crate::context::{Context, KafkaHealth, SchemaBook, TopicBook};
-use crate::edge::admin::{self, Admin, BindError, Readiness, Shown};
+use crate::edge::admin::{self, Admin, BindError, Peers, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
 use crate::edge::kafka::{
@@ -25,9 +25,10 @@ use crate::edge::registry::RegistryError;
 use crate::fleet::Fleet;
 use crate::group::{Group, GroupEnd};
 use crate::metrics::Metrics;
+use crate::orders::{OrderError, Orders};
 use crate::persist::persist;
 use crate::recall::Recall;
-use crate::reload::{self, Watch};
+use crate::reload::{self, Cause, Watch};
 use crate::state::StatePlace;
 use crate::status::StatusBoard;
 use crate::store::StateSource;
@@ -58,6 +59,8 @@ pub enum ServiceError {
     Http(#[from] HttpSetupError),
     #[error(transparent)]
     Admin(#[from] BindError),
+    #[error("the client for `admin.peers` cannot be made: {0}")]
+    Peers(reqwest::Error),
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
@@ -92,7 +95,16 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
     let board = StatusBoard::default();
     let metrics = Metrics::new();
     let readiness = watch::Sender::new(Readiness::NotReady("starting"));
-    let shown = Shown { board: board.clone(), metrics: metrics.clone(), readiness: readiness.subscribe() };
+    let orders = Orders::default();
+    let shown = Shown {
+        board: board.clone(),
+        metrics: metrics.clone(),
+        readiness: readiness.subscribe(),
+        instance_id: config.kafka.instance_id.as_str().into(),
+        orders: orders.clone(),
+        token: config.admin.token.as_ref().map(wiring::admin_token),
+        peers: config.admin.peers.as_deref().map(Peers::at).transpose().map_err(ServiceError::Peers)?,
+    };
     let admin_stop = CancellationToken::new();
     let _stop_admin = admin_stop.clone().drop_guard();
     if options.run == Run::Forever {
@@ -104,7 +116,7 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
     let stopped = stop.clone();
     let vacancies = (options.run == Run::Forever && plan.manage).then(|| wiring::vacancies(config)).transpose()?;
     let (context, group) = tokio::select! {
-        built = build(config, options.run, plan, board, metrics, readiness.clone(), stop) => built?,
+        built = build(config, options.run, plan, (board, metrics, orders), readiness.clone(), stop) => built?,
         () = stopped.cancelled() => return Ok(()),
     };
     let context = Arc::new(context);
@@ -126,8 +138,7 @@ async fn build(
     config: &Config,
     run: Run,
     plan: TopicPlan,
-    board: StatusBoard,
-    metrics: Metrics,
+    (board, metrics, orders): (StatusBoard, Metrics, Orders),
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
 ) -> Result<(Context, Group), ServiceError> {
@@ -192,6 +203,7 @@ async fn build(
             Run::Once => Clock::frozen_now(),
         },
         recall: Recall::default(),
+        orders,
         stop,
     };
     Ok((context, group))
@@ -269,6 +281,7 @@ enum Ends {
 /// With a file to follow, a service that polls no account waits for one.
 async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, mut watch: Option<Watch>) -> Ends {
     let (mut n_failed, mut n_elsewhere) = (0, 0);
+    let reload_desk = context.orders.reload_desk();
     loop {
         if fleet.is_empty() && (watch.is_none() || n_failed > 0) {
             if n_elsewhere > 0 {
@@ -281,8 +294,16 @@ async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, 
             end = group.follow(&context.territory) => return Ends::Group(end),
             cause = changed(&mut watch) => {
                 if let Some(watch) = &watch {
-                    reload::reload(watch, cause, fleet, context).await;
+                    // What came of it is in the log and the status.
+                    let _ = reload::reload(watch, cause, fleet, context).await;
                 }
+                continue;
+            }
+            asked = reload_desk.next() => {
+                asked.answer(match &watch {
+                    Some(watch) => reload::reload(watch, Cause::Asked, fleet, context).await,
+                    None => Err(OrderError::Refused("no file is followed".to_owned())),
+                });
                 continue;
             }
             () = context.stop.cancelled() => return Ends::Failed { n_failed: 0 },

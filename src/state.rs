@@ -4,6 +4,7 @@
 //! a/<account>/<stream>/coverage            JSON: intervals read, clocks of the tiers
 //! a/<account>/<stream>/ledger/<hour>       a packed bucket of the ledger; <hour> as 2026-03-02T10
 //! a/<account>/<stream>/ledger/<hour>/<n>   its further pieces, where a bucket passes 512 KiB
+//! a/<account>/<stream>/paused              JSON: since when it is paused; only while it is
 //! ```
 
 use std::collections::btree_map::Entry;
@@ -37,6 +38,7 @@ pub struct StateKey {
 pub enum StatePart {
     Coverage,
     Ledger { hour: LocalHour, piece: usize },
+    Paused,
 }
 
 impl StateKey {
@@ -47,6 +49,7 @@ impl StateKey {
         let stream = words.next()?.to_owned();
         let part = match (words.next()?, words.next(), words.next(), words.next()) {
             ("coverage", None, None, None) => StatePart::Coverage,
+            ("paused", None, None, None) => StatePart::Paused,
             ("ledger", Some(hour), piece, None) => StatePart::Ledger {
                 hour: LocalHour::parse(hour)?,
                 piece: piece.map_or(Some(0), |piece| piece.parse().ok())?,
@@ -62,6 +65,7 @@ impl std::fmt::Display for StateKey {
         write!(f, "a/{}/{}/", self.account, self.stream)?;
         match self.part {
             StatePart::Coverage => f.write_str("coverage"),
+            StatePart::Paused => f.write_str("paused"),
             StatePart::Ledger { hour, piece: 0 } => write!(f, "ledger/{hour}"),
             StatePart::Ledger { hour, piece } => write!(f, "ledger/{hour}/{piece}"),
         }
@@ -95,8 +99,8 @@ impl StatePlace {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("the stored coverage cannot be read: {0}")]
-    Coverage(#[from] serde_json::Error),
+    #[error("the stored progress cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
     #[error(
         "the stored coverage has version {0}, this callfeed reads version {COVERAGE_VERSION}: was it written by a newer one?"
     )]
@@ -217,6 +221,7 @@ pub fn pieces(bucket: &Bucket) -> Vec<Packed> {
 pub struct Stored {
     pub coverage: Option<Vec<u8>>,
     pub ledger: Vec<(LocalHour, Vec<u8>)>,
+    pub paused: Option<Vec<u8>>,
 }
 
 /// What was stored, by account and stream.
@@ -230,10 +235,34 @@ pub fn by_account(content: HashMap<String, Vec<u8>>) -> Accounts {
         let stored = accounts.entry((key.account, key.stream)).or_default();
         match key.part {
             StatePart::Coverage => stored.coverage = Some(value),
+            StatePart::Paused => stored.paused = Some(value),
             StatePart::Ledger { hour, .. } => stored.ledger.push((hour, value)),
         }
     }
     accounts
+}
+
+/// The record under `paused`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PausedRecord {
+    pub since: Instant,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PausedJson {
+    since: String,
+}
+
+impl PausedRecord {
+    pub fn to_json(self) -> Vec<u8> {
+        // A text: there is nothing that JSON could not hold.
+        serde_json::to_vec(&PausedJson { since: self.since.to_string() }).unwrap_or_default()
+    }
+
+    pub fn from_json(json: &[u8]) -> Result<Self, StateError> {
+        let json: PausedJson = serde_json::from_slice(json)?;
+        Ok(Self { since: read_instant(&json.since)? })
+    }
 }
 
 impl Stored {
@@ -272,9 +301,12 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_they_are_written() {
-        for text in
-            ["a/acme/calls/coverage", "a/acme.90211/calls/ledger/2026-03-02T10", "a/acme/calls/ledger/2026-03-02T10/3"]
-        {
+        for text in [
+            "a/acme/calls/coverage",
+            "a/acme.90211/calls/ledger/2026-03-02T10",
+            "a/acme/calls/ledger/2026-03-02T10/3",
+            "a/acme/calls/paused",
+        ] {
             assert_eq!(StateKey::parse(text).map(|key| key.to_string()).as_deref(), Some(text));
         }
         for text in
@@ -305,6 +337,12 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_read_as_it_is_written() {
+        let record = PausedRecord { since: at("2026-03-02T07:15:04Z") };
+        assert_eq!(PausedRecord::from_json(&record.to_json()).unwrap(), record);
+    }
+
+    #[test]
     fn a_coverage_of_a_newer_version_is_refused() {
         let json = br#"{"version":2,"sequence":1,"origin":"","floor":"","intervals":[],"tiers":{}}"#;
         assert!(matches!(CoverageRecord::from_json(json), Err(StateError::Version(2))));
@@ -317,7 +355,7 @@ mod tests {
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.as_bytes().len() <= LARGEST_PIECE));
         let hour = LocalHour::from_number(492_000);
         let ledger = pieces.iter().map(|piece| (hour, piece.as_bytes().to_vec())).collect();
-        let stored = Stored { coverage: None, ledger };
+        let stored = Stored { ledger, ..Stored::default() };
         assert_eq!(stored.buckets().unwrap().remove(&hour), Some(whole));
     }
 }

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::Instant as Moment;
 
 use crate::domain::call::AccountId;
+use crate::domain::time::Instant;
 use crate::edge::kafka::{MemoryLog, RestoreError, RestoreProgress, StateTopic, partition_of};
-use crate::state::{Accounts, Stored, by_account};
+use crate::state::{Accounts, PausedRecord, Stored, by_account};
 
 /// A state topic of a million calls is read in seconds; this bounds a broker that hangs.
 const RESTORE_WITHIN: Duration = Duration::from_mins(5);
@@ -38,7 +39,7 @@ impl StateSource {
 
     /// Reads these partitions up to what was written when it was called.
     pub async fn stores(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Store>, RestoreError> {
-        let read_at = Instant::now();
+        let read_at = Moment::now();
         let mut accounts: BTreeMap<i32, Accounts> =
             partitions.iter().map(|partition| (*partition, Accounts::new())).collect();
         for ((account, stream), stored) in by_account(self.restore(partitions).await?) {
@@ -62,11 +63,11 @@ impl StateSource {
 
 /// Tells how far a long restore is.
 fn told() -> impl Fn(RestoreProgress) + Send + 'static {
-    let told_at = std::sync::Mutex::new(Instant::now());
+    let told_at = std::sync::Mutex::new(Moment::now());
     move |progress| {
         let Ok(mut told_at) = told_at.lock() else { return };
         if told_at.elapsed() >= TELL_EVERY {
-            *told_at = Instant::now();
+            *told_at = Moment::now();
             let percent = progress.offset.saturating_mul(100) / progress.total.max(1);
             tracing::info!(records = progress.records, percent, "restoring state");
         }
@@ -80,15 +81,24 @@ pub struct Store {
 }
 
 struct Content {
-    read_at: Instant,
+    read_at: Moment,
     accounts: Accounts,
     /// Every account that was ever handed out from here.
     handed_out: HashSet<(AccountId, String)>,
 }
 
 impl Store {
-    fn of(source: StateSource, partition: i32, read_at: Instant, accounts: Accounts) -> Self {
+    fn of(source: StateSource, partition: i32, read_at: Moment, accounts: Accounts) -> Self {
         Self { source, partition, content: Mutex::new(Content { read_at, accounts, handed_out: HashSet::new() }) }
+    }
+
+    /// The accounts that were paused when the partition was read, and since when, if that can be told.
+    pub fn paused(&mut self) -> HashMap<AccountId, Option<Instant>> {
+        let accounts = self.content.get_mut().accounts.iter();
+        let paused = accounts.filter_map(|((account, _), stored)| Some((account, stored.paused.as_deref()?)));
+        paused
+            .map(|(account, json)| (account.clone(), PausedRecord::from_json(json).ok().map(|record| record.since)))
+            .collect()
     }
 
     /// What is stored of an account's stream. `lost_at` is when progress in memory was lost: older content is read
@@ -97,7 +107,7 @@ impl Store {
         &self,
         account: &AccountId,
         stream: &str,
-        lost_at: Option<Instant>,
+        lost_at: Option<Moment>,
     ) -> Result<Stored, RestoreError> {
         let key = (account.clone(), stream.to_owned());
         let mut content = self.content.lock().await;

@@ -20,6 +20,7 @@ use crate::domain::call::AccountId;
 use crate::domain::pace::backoff;
 use crate::edge::kafka::{Lease, RestoreError};
 use crate::handover::Handover;
+use crate::pauses::Pauses;
 use crate::store::{StateSource, Store};
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub struct Holding {
     pub lease: Lease,
     pub store: Store,
     pub handover: Handover,
+    pub pauses: Pauses,
 }
 
 /// Who takes the accounts that are assigned to other replicas.
@@ -92,9 +94,10 @@ impl Territory {
         self.held.send_modify(|held| {
             held.is_known = true;
             for lease in leases {
-                let Some(store) = stores.remove(&lease.partition()) else { continue };
+                let Some(mut store) = stores.remove(&lease.partition()) else { continue };
+                let pauses = Pauses::of(store.paused());
                 tokio::spawn(self.clone().give_back(lease.clone()));
-                let holding = Holding { lease, store, handover: Handover::default() };
+                let holding = Holding { lease, store, handover: Handover::default(), pauses };
                 held.holdings.insert(holding.lease.partition(), Arc::new(holding));
             }
         });

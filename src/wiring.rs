@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::{self, Account, Config, Secret, kafka_properties};
 use crate::domain::call::AccountId;
+use crate::edge::admin::ReadToken;
 use crate::edge::data_api::{self, BadUrl, Client, Http, HttpSettings, HttpSetupError, SecretSource, SecretString};
 use crate::edge::kafka::topics::{Creation, TopicPlan, Topics};
 use crate::edge::kafka::{Connection, Delivery, Membership, MembershipSettings, PublisherSettings, Tenure, Vacancies};
@@ -49,6 +50,12 @@ fn source(secret: &Secret) -> SecretSource {
         Ok(value) => Ok(SecretString::new(value.expose())),
         Err(error) => Err(error.to_string()),
     })
+}
+
+/// The token of the admin port, read each time it is asked for.
+pub fn admin_token(token: &Secret) -> ReadToken {
+    let token = token.clone();
+    Arc::new(move || token.read().map(|token| token.expose().to_owned()).map_err(|error| error.to_string()))
 }
 
 pub fn registry(config: &Config) -> Result<SchemaRegistry, RegistryError> {

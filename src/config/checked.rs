@@ -169,9 +169,13 @@ pub enum Vanished {
     Withdraw,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub listen: SocketAddr,
+    /// Whoever shows it may change something; without it nobody may.
+    pub token: Option<Secret>,
+    /// A host name and a port: the admin ports of all replicas.
+    pub peers: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,12 +56,14 @@ fn schema_registry(old: &SchemaRegistry, new: &SchemaRegistry) -> Compared {
 
 fn others(old: &Config, new: &Config) -> Compared {
     let Config { kafka: _, schema_registry: _, topics: _, accounts: _, admin, limits, http, log } = old;
-    let Admin { listen } = admin;
+    let Admin { listen, token, peers } = admin;
     let Limits { memory } = limits;
     let Http { timeout, ca_file, proxy } = http;
     let Log { format, level } = log;
     vec![
         ("admin.listen", *listen == new.admin.listen),
+        ("admin.token", *token == new.admin.token),
+        ("admin.peers", *peers == new.admin.peers),
         ("limits.memory", *memory == new.limits.memory),
         ("http.timeout", *timeout == new.http.timeout),
         ("http.ca_file", *ca_file == new.http.ca_file),

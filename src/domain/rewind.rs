@@ -61,6 +61,7 @@ impl Moment {
 /// What becomes of the coverage, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewind {
+    pub to: Instant,
     pub coverage: Coverage,
     /// From here on the ledger is complete.
     pub floor: Instant,
@@ -91,7 +92,7 @@ pub fn rewind(coverage: &Coverage, floor: Instant, to: Instant) -> Option<Rewind
     let has_forgotten = floor > origin;
     let published_again = if has_forgotten { was_read(to.max(origin), floor) } else { Vec::new() };
     let floor = if has_forgotten { floor } else { rewound.origin() };
-    Some(Rewind { coverage: rewound, floor, read_again, published_again, newly_read })
+    Some(Rewind { to, coverage: rewound, floor, read_again, published_again, newly_read })
 }
 
 /// [`rewind`] to a moment as somebody asks for it, unless it would do more than was asked for.
@@ -102,7 +103,7 @@ pub fn checked(
     to: Moment,
     zone: Option<&TimeZone>,
     may_republish: bool,
-) -> Result<(Instant, Rewind), RewindError> {
+) -> Result<Rewind, RewindError> {
     let account = account.clone();
     let Some(to) = to.instant(zone) else { return Err(RewindError::NoZone { account }) };
     let Some(what) = rewind(coverage, floor, to) else {
@@ -110,7 +111,7 @@ pub fn checked(
     };
     match what.published_again.first() {
         Some(first) if !may_republish => Err(RewindError::WouldRepublish { account, first: *first, floor: what.floor }),
-        _ => Ok((to, what)),
+        _ => Ok(what),
     }
 }
 

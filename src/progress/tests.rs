@@ -48,6 +48,7 @@ fn stored(read_till: Instant, call: &str) -> Stored {
             (hour, Packed::pack(&bucket).as_bytes().to_vec()),
             (latest, Packed::pack(&aside).as_bytes().to_vec()),
         ],
+        paused: None,
     }
 }
 

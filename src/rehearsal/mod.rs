@@ -36,6 +36,7 @@ use crate::edge::data_api::{BrokenOff, Http, HttpAnswer, InProcess};
 use crate::edge::kafka::topics::{TopicPlan, Topics};
 use crate::edge::kafka::{Committed, Lease, MemoryLog, Publisher, RestoreError};
 use crate::metrics::Metrics;
+use crate::orders::Orders;
 use crate::recall::Recall;
 use crate::service::ServiceError;
 use crate::simulator::{Scenario, ScenarioError, SimulatedApi};
@@ -218,6 +219,7 @@ impl Rehearsal {
             metrics: Metrics::new(),
             clock: self.clock.clone(),
             recall: Recall::default(),
+            orders: Orders::default(),
             stop: CancellationToken::new(),
         })
     }

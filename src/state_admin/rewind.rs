@@ -5,7 +5,6 @@ use jiff::tz::TimeZone;
 use crate::config::{Config, Timezone};
 use crate::domain::call::AccountId;
 use crate::domain::rewind::{self, Moment, Rewind, RewindError};
-use crate::domain::time::Instant;
 use crate::state::{CoverageRecord, StateKey, StatePart};
 
 use super::seat::Seat;
@@ -15,7 +14,6 @@ use super::{AdminError, StateAdmin};
 #[derive(Debug)]
 pub struct Rewound {
     pub stream: String,
-    pub to: Instant,
     pub what: Rewind,
 }
 
@@ -50,8 +48,8 @@ fn step(
     may_republish: bool,
 ) -> Result<Rewound, RewindError> {
     let zone = zone(config, &key.account, record);
-    let (to, what) = rewind::checked(&key.account, &record.coverage, record.floor, to, zone.as_ref(), may_republish)?;
-    Ok(Rewound { stream: key.stream.clone(), to, what })
+    let what = rewind::checked(&key.account, &record.coverage, record.floor, to, zone.as_ref(), may_republish)?;
+    Ok(Rewound { stream: key.stream.clone(), what })
 }
 
 /// The zone of the account: the configured one, or that in which it was read last.

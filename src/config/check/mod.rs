@@ -24,6 +24,9 @@ use super::secret::{Revealed, Secret};
 use super::topic::{TopicTemplate, check_topic_name, collide};
 use super::tree::Node;
 
+/// The shortest token of the admin port.
+const MIN_TOKEN: usize = 16;
+
 /// The smallest bound on memory under which a page of usual size can be held.
 const MIN_MEMORY: u64 = 1024 * 1024;
 
@@ -112,7 +115,19 @@ impl Check<'_> {
     fn admin(&mut self, raw: &RawAdmin, at: &Path) -> Admin {
         let expected = || format!("expected an IP address and a port such as `127.0.0.1:9464`, found `{}`", raw.listen);
         let listen = self.ok(&at.key("listen"), raw.listen.parse::<SocketAddr>().map_err(|_| expected()));
-        Admin { listen: listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()) }
+        let token = raw.token.as_ref().map(|form| self.admin_token(&at.key("token"), form));
+        let peers = raw.peers.clone().filter(|peers| self.ok(&at.key("peers"), check_peers(peers)).is_some());
+        Admin { listen: listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()), token, peers }
+    }
+
+    /// A short one could be guessed through a port that answers quickly.
+    fn admin_token(&mut self, at: &Path, form: &SecretForm) -> Secret {
+        let token = self.secret(at, &form.0);
+        let is_short = token.read().is_ok_and(|token| (1..MIN_TOKEN).contains(&token.expose().len()));
+        if is_short {
+            self.tell(at, format!("expected at least {MIN_TOKEN} characters, as `openssl rand -hex 16` makes them"));
+        }
+        token
     }
 
     fn limits(&mut self, raw: &RawLimits, at: &Path) -> Limits {
@@ -226,4 +241,14 @@ fn check_level(level: &str) -> Result<(), String> {
     directives
         .map(drop)
         .map_err(|_| format!("expected a level or directives such as `info,callfeed=debug`, found `{level}`"))
+}
+
+/// `host:port`.
+fn check_peers(peers: &str) -> Result<(), String> {
+    let parts = peers.rsplit_once(':');
+    let is_good = parts.is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(['/', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    let expected = || format!("expected a host name and a port such as `callfeed-headless:9464`, found `{peers}`");
+    is_good.then_some(()).ok_or_else(expected)
 }

@@ -120,11 +120,20 @@ pub struct RawAdmin {
     #[deserr(default = RawAdmin::default().listen)]
     #[schemars(example = &"0.0.0.0:9464")]
     pub listen: String,
+    /// What a bearer must show to pause, resume and rewind accounts and to reload. Without it nobody can.
+    #[deserr(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretForm>,
+    /// A host name and a port under which the admin ports of all replicas are found, such as a headless Service of
+    /// Kubernetes: any replica answers for all accounts then.
+    #[deserr(default)]
+    #[schemars(example = &"callfeed-headless:9464")]
+    pub peers: Option<String>,
 }
 
 impl Default for RawAdmin {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned() }
+        Self { listen: "127.0.0.1:9464".to_owned(), token: None, peers: None }
     }
 }
 

@@ -206,6 +206,14 @@ fn each_wrong_value_is_told_with_what_is_expected() {
             "5:9: admin.listen: expected an IP address and a port such as `127.0.0.1:9464`, found `host`",
         ),
         (
+            format!("{LEAST}admin: {{token: short}}"),
+            "5:9: admin.token: expected at least 16 characters, as `openssl rand -hex 16` makes them",
+        ),
+        (
+            format!("{LEAST}admin: {{peers: 'http://replicas'}}"),
+            "5:9: admin.peers: expected a host name and a port such as `callfeed-headless:9464`, found `http://replicas`",
+        ),
+        (
             format!("{LEAST}log: {{level: verbose}}"),
             "5:7: log.level: `verbose` is unknown, expected `off`, `error`, `warn`, `info`, `debug` or `trace`",
         ),

@@ -1,0 +1,142 @@
+//! What people may change while it runs, when they show the token.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+use subtle::ConstantTimeEq;
+
+use super::routes::{Name, Scope, Shown, refusal, unknown};
+use crate::domain::rewind::{Moment, RewindError};
+use crate::orders::{Order, OrderError, Outcome};
+
+/// Larger than any order that makes sense.
+const MAX_BODY: usize = 4 * 1024;
+
+/// Reads the token as it is now: it may have been rotated.
+pub type ReadToken = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+/// What a rewinding is asked with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RewindBody {
+    /// As `callfeed state rewind --to` takes it.
+    to: String,
+    #[serde(default)]
+    republish: bool,
+}
+
+pub fn router(shown: Shown) -> Router<Shown> {
+    Router::new()
+        .route("/api/v1/accounts/{name}/pause", post(pause))
+        .route("/api/v1/accounts/{name}/resume", post(resume))
+        .route("/api/v1/accounts/{name}/rewind", post(rewind))
+        .route("/api/v1/reload", post(reload))
+        .route_layer(DefaultBodyLimit::max(MAX_BODY))
+        .route_layer(from_fn_with_state(shown, authorize))
+}
+
+/// Lets those through who show the token.
+async fn authorize(State(shown): State<Shown>, request: Request, next: Next) -> Response {
+    let Some(token) = &shown.token else {
+        return refusal(
+            StatusCode::FORBIDDEN,
+            "nothing can be changed here: `admin.token` is not set in the configuration",
+        );
+    };
+    let token = match read(token.clone()).await {
+        Ok(token) => token,
+        Err(error) => {
+            tracing::error!(%error, "the token of the admin port cannot be read");
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, "the token cannot be read; the log says why");
+        }
+    };
+    if bearer(request.headers()).is_some_and(|shown| bool::from(shown.as_bytes().ct_eq(token.as_bytes()))) {
+        return next.run(request).await;
+    }
+    let expected = "expected the header `Authorization: Bearer TOKEN` with the token of `admin.token`";
+    ([(header::WWW_AUTHENTICATE, "Bearer")], refusal(StatusCode::UNAUTHORIZED, expected)).into_response()
+}
+
+async fn read(token: ReadToken) -> Result<String, String> {
+    // A file may lie on a disk that hangs.
+    tokio::task::spawn_blocking(move || token()).await.unwrap_or_else(|panicked| Err(panicked.to_string()))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+async fn pause(shown: State<Shown>, name: Name, scope: Scope, headers: HeaderMap) -> Response {
+    carry_out(&shown, &name.0, Order::Pause, scope, "pause", &headers, Bytes::new()).await
+}
+
+async fn resume(shown: State<Shown>, name: Name, scope: Scope, headers: HeaderMap) -> Response {
+    carry_out(&shown, &name.0, Order::Resume, scope, "resume", &headers, Bytes::new()).await
+}
+
+async fn rewind(shown: State<Shown>, name: Name, scope: Scope, headers: HeaderMap, body: Bytes) -> Response {
+    let order = match rewinding(&body) {
+        Ok(order) => order,
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, error),
+    };
+    carry_out(&shown, &name.0, order, scope, "rewind", &headers, body).await
+}
+
+fn rewinding(body: &[u8]) -> Result<Order, String> {
+    let body: RewindBody = serde_json::from_slice(body)
+        .map_err(|error| format!("expected JSON such as {{\"to\": \"2026-03-02T10:00:00+03:00\"}}: {error}"))?;
+    let to = Moment::parse(&body.to).map_err(|error| format!("to: {error}"))?;
+    Ok(Order::Rewind { to, may_republish: body.republish })
+}
+
+/// Here, or at the replica that has the account.
+async fn carry_out(
+    shown: &Shown,
+    name: &str,
+    order: Order,
+    scope: Scope,
+    verb: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response {
+    let outcome = shown.orders.give(name, order).await;
+    if let (Err(OrderError::NotHere(_)), Some(peers)) = (&outcome, shown.peers_in(scope))
+        && let Some(answer) = peers.order(name, verb, headers.get(header::AUTHORIZATION), body).await
+    {
+        return answer;
+    }
+    match outcome {
+        Ok(done) => Json(json!({"done": done, "account": shown.find(name)})).into_response(),
+        Err(OrderError::NotHere(_)) => unknown(name),
+        Err(error) => refused(&error),
+    }
+}
+
+async fn reload(State(shown): State<Shown>) -> Response {
+    let outcome: Outcome = shown.orders.reload().await;
+    match outcome {
+        Ok(done) => Json(json!({ "done": done })).into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &OrderError) -> Response {
+    let status = match error {
+        OrderError::NotHere(_) => StatusCode::NOT_FOUND,
+        OrderError::Pending => StatusCode::ACCEPTED,
+        OrderError::Rewind(RewindError::BadTime(_) | RewindError::NoZone { .. }) => StatusCode::BAD_REQUEST,
+        OrderError::Rewind(RewindError::NothingRead { .. } | RewindError::WouldRepublish { .. })
+        | OrderError::Busy
+        | OrderError::Refused(_) => StatusCode::CONFLICT,
+    };
+    refusal(status, error.to_string())
+}

@@ -1,0 +1,200 @@
+//! What is found where, and what is only looked at.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::changes::{self, ReadToken};
+use super::peers::Peers;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::orders::Orders;
+use crate::status::{AccountStatus, ConfigStatus, StatusBoard};
+
+/// What prometheus-client writes.
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The description of the whole port.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Whether this replica does its work: state restored and Kafka reachable. A blocked account does not change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Ready,
+    /// With the word why, for example `restoring_state`.
+    NotReady(&'static str),
+}
+
+/// What the admin port shows and takes.
+#[derive(Clone)]
+pub struct Shown {
+    pub board: StatusBoard,
+    pub metrics: Metrics,
+    pub readiness: watch::Receiver<Readiness>,
+    /// The name of this replica.
+    pub instance_id: Arc<str>,
+    pub orders: Orders,
+    /// What a bearer must show to change something; without it nobody can.
+    pub token: Option<ReadToken>,
+    /// The other replicas, as far as they can be asked.
+    pub peers: Option<Peers>,
+}
+
+/// An object and not a bare list, so that more can stand beside the list.
+#[derive(Serialize)]
+struct Accounts {
+    accounts: Vec<Value>,
+    config: ConfigStatus,
+    /// Replicas that did not answer, and why: their accounts are missing here.
+    unreachable: Vec<String>,
+}
+
+/// An account, and the replica that has it.
+#[derive(Serialize)]
+struct Account<'a> {
+    #[serde(flatten)]
+    status: AccountStatus,
+    replica: &'a str,
+}
+
+/// Whose accounts are asked for.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Asked {
+    #[serde(default)]
+    scope: Scope,
+}
+
+/// The account in the path.
+pub struct Name(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let name = Path::from_request_parts(parts, state).await;
+        name.map(|Path(name)| Self(name)).map_err(|error| refusal(StatusCode::BAD_REQUEST, error.body_text()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Scope {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let asked = Query::<Asked>::from_request_parts(parts, state).await;
+        asked.map(|asked| asked.scope).map_err(|error| refusal(StatusCode::BAD_REQUEST, error.body_text()))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// All that any replica has.
+    #[default]
+    All,
+    /// Those of the replica that is asked.
+    Replica,
+}
+
+impl Shown {
+    /// The other replicas, when they are to be asked too.
+    pub fn peers_in(&self, scope: Scope) -> Option<&Peers> {
+        self.peers.as_ref().filter(|_| scope == Scope::All)
+    }
+
+    /// An account of this replica.
+    pub fn find(&self, name: &str) -> Option<Value> {
+        self.board.find(name, Clock::running().now()).map(|status| self.value(status))
+    }
+
+    fn value(&self, status: AccountStatus) -> Value {
+        // Texts and numbers under fixed names: there is nothing that JSON could not hold.
+        serde_json::to_value(Account { status, replica: &self.instance_id }).unwrap_or_default()
+    }
+}
+
+pub fn router(shown: Shown) -> Router {
+    Router::new()
+        .route("/live", get(live))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/openapi.json", get(openapi))
+        .route("/api/v1/accounts", get(accounts))
+        .route("/api/v1/accounts/{name}", get(account))
+        .merge(changes::router(shown.clone()))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(shown)
+}
+
+/// Only a process that cannot answer at all would be cured by a restart.
+async fn live() -> &'static str {
+    "alive\n"
+}
+
+async fn ready(State(shown): State<Shown>) -> Response {
+    let readiness = *shown.readiness.borrow();
+    match readiness {
+        Readiness::Ready => "ready\n".into_response(),
+        Readiness::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
+    let text = shown.metrics.encode(&shown.board.snapshot(Clock::running().now()));
+    ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response()
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+async fn accounts(State(shown): State<Shown>, scope: Scope) -> Json<Accounts> {
+    let own = shown.board.snapshot(Clock::running().now()).into_iter().map(|status| shown.value(status));
+    let mut accounts: Vec<Value> = own.collect();
+    let mut unreachable = Vec::new();
+    if let Some(peers) = shown.peers_in(scope) {
+        let others = peers.accounts().await;
+        accounts.extend(others.accounts);
+        unreachable = others.unreachable;
+        // This replica is among its peers; its own word, which came first, stays.
+        accounts.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+        accounts.dedup_by(|a, b| a["name"] == b["name"]);
+    }
+    Json(Accounts { accounts, config: shown.board.config(), unreachable })
+}
+
+async fn account(State(shown): State<Shown>, Name(name): Name, scope: Scope) -> Response {
+    if let Some(account) = shown.find(&name) {
+        return Json(account).into_response();
+    }
+    if let Some(peers) = shown.peers_in(scope)
+        && let Some(answer) = peers.account(&name).await
+    {
+        return answer;
+    }
+    unknown(&name)
+}
+
+pub fn unknown(name: &str) -> Response {
+    refusal(StatusCode::NOT_FOUND, format!("no account is named `{name}`; /api/v1/accounts lists those there are"))
+}
+
+async fn nothing_here() -> Response {
+    refusal(StatusCode::NOT_FOUND, "nothing is here; see /api/v1/openapi.json")
+}
+
+async fn not_allowed() -> Response {
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here; see /api/v1/openapi.json")
+}
+
+pub fn refusal(status: StatusCode, error: impl Into<String>) -> Response {
+    (status, Json(json!({ "error": error.into() }))).into_response()
+}
