@@ -3,7 +3,7 @@
 use crate::domain::call::AccountId;
 use crate::domain::ledger::Bucket;
 use crate::domain::time::LocalHour;
-use crate::state::{CoverageRecord, StateError, Stored};
+use crate::state::{CoverageRecord, PausedRecord, StateError, Stored};
 
 use super::Known;
 
@@ -22,6 +22,7 @@ pub struct AccountState {
 /// How far reading has come, and what the ledger holds.
 #[derive(Debug)]
 pub struct Progress {
+    pub paused: Option<PausedRecord>,
     /// None when only a ledger is there, without which nothing can be done.
     pub coverage: Option<CoverageRecord>,
     pub ledger: LedgerFigures,
@@ -55,7 +56,8 @@ impl Progress {
         for (hour, bucket) in stored.buckets()? {
             ledger.add(hour, &bucket);
         }
-        Ok(Self { coverage, ledger })
+        let paused = stored.paused.as_deref().map(PausedRecord::from_json).transpose()?;
+        Ok(Self { paused, coverage, ledger })
     }
 }
 

@@ -28,6 +28,7 @@ fn of_account(state: &AccountState, now: Instant) -> Value {
                 "coverage".to_owned(),
                 progress.coverage.as_ref().map_or(Value::Null, |record| coverage(record, now)),
             );
+            value.insert("paused_since".to_owned(), json!(progress.paused.map(|paused| paused.since.to_string())));
             value.insert("ledger".to_owned(), ledger(&progress.ledger));
         }
         Err(error) => {

@@ -80,14 +80,14 @@ fn table(accounts: &[AccountState], now: Instant) -> Table {
 
 fn row(state: &AccountState, now: Instant) -> [String; 10] {
     let [from, till, gaps, re_read, calls] = match &state.content {
-        Ok(Progress { coverage: Some(record), ledger }) => [
+        Ok(Progress { coverage: Some(record), ledger, .. }) => [
             record.coverage.origin().to_string(),
             record.coverage.frontier().to_string(),
             gaps(&record.coverage),
             horizon_read(record).map_or_else(|| "-".to_owned(), |(age, at)| format!("{} {}", short(age), ago(now, at))),
             ledger.calls.to_string(),
         ],
-        Ok(Progress { coverage: None, ledger }) => {
+        Ok(Progress { coverage: None, ledger, .. }) => {
             ["-".to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned(), ledger.calls.to_string()]
         }
         Err(_) => ["cannot be read", "", "", "", ""].map(str::to_owned),

@@ -56,6 +56,9 @@ fn write(state: &AccountState, partitions: i32, now: Instant, out: &mut impl Wri
     match &state.content {
         Err(error) => writeln!(out, "  cannot be read: {error}"),
         Ok(progress) => {
+            if let Some(paused) = progress.paused {
+                writeln!(out, "  paused since {}, {}", paused.since, ago(now, paused.since))?;
+            }
             match &progress.coverage {
                 Some(record) => coverage(record, now, out)?,
                 None => writeln!(out, "  how far it was read is not stored: it will be read from its start")?,

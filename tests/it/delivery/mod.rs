@@ -22,6 +22,7 @@ mod live;
 pub mod oracle;
 mod owners;
 mod paging;
+mod orders;
 mod reload;
 mod replicas;
 mod restarts;

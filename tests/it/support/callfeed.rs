@@ -176,6 +176,19 @@ impl Callfeed {
         })
     }
 
+    /// What a change through the admin port is answered: the status code and the body.
+    pub fn post(&self, path: &str, token: &str, body: &str) -> (u16, String) {
+        let address = eventually("the admin port", Duration::from_secs(60), || admin_address(&self.stderr()));
+        let request = (format!("http://{address}{path}"), token.to_owned(), body.to_owned());
+        block_on(async move {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let (url, token, body) = request;
+            let answer = client.post(url).bearer_auth(token).body(body).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        })
+    }
+
     fn signal(&mut self, name: &str) {
         assert!(self.ended().is_none(), "callfeed has ended: {:?}", self.status);
         signal::send(name, &self.child);
