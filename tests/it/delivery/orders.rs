@@ -1,9 +1,11 @@
 //! What people ask of a running replica through its admin port.
 
+use std::process::Command;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::{Callfeed, eventually};
+use crate::support::{Callfeed, Servers, eventually};
 
 use super::faults::visible;
 use super::feed::{Feed, PATIENCE, account, history, standing_with};
@@ -93,6 +95,22 @@ fn a_reload_is_answered_with_what_came_of_it() {
     feed.config["accounts"] = whole;
     feed.write_config();
     assert_eq!(ordered(&process, "/api/v1/reload", "")["done"], "reloaded: 1 accounts added, 0 removed, 0 changed");
+}
+
+/// Requests made up from the description of the port, good and bad ones, with the token and without.
+#[test]
+fn the_admin_port_is_as_it_describes_itself() {
+    let feed = world();
+    let process = start(&feed);
+    feed.wait_for_events(visible(&feed, "acme") + visible(&feed, "other"));
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/openapi-check"))
+        .env("CALLFEED_CACHE", Servers::cache())
+        .args(["run", &process.admin_url(), TOKEN])
+        .output()
+        .unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{complained}");
+    assert!(said.contains("Tested: 9"), "{said}");
 }
 
 fn world() -> Feed {

@@ -166,9 +166,13 @@ impl Callfeed {
 
     /// What the admin port answers, once it is open. Port 0 was asked for; the log says which one it became.
     #[track_caller]
-    pub fn get(&self, path: &str) -> String {
+    pub fn admin_url(&self) -> String {
         let address = eventually("the admin port", Duration::from_secs(60), || admin_address(&self.stderr()));
-        let url = format!("http://{address}{path}");
+        format!("http://{address}")
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.admin_url());
         block_on(async move {
             let _ = rustls::crypto::ring::default_provider().install_default();
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -178,8 +182,7 @@ impl Callfeed {
 
     /// What a change through the admin port is answered: the status code and the body.
     pub fn post(&self, path: &str, token: &str, body: &str) -> (u16, String) {
-        let address = eventually("the admin port", Duration::from_secs(60), || admin_address(&self.stderr()));
-        let request = (format!("http://{address}{path}"), token.to_owned(), body.to_owned());
+        let request = (format!("{}{path}", self.admin_url()), token.to_owned(), body.to_owned());
         block_on(async move {
             let _ = rustls::crypto::ring::default_provider().install_default();
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
