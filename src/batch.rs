@@ -277,15 +277,15 @@ impl<'c, 'l> Work<'c, 'l> {
         *self.batch.counts.dead_letters.entry(stage).or_default() += 1;
     }
 
-    fn dead_letter_headers(&self, stage: Stage, reason: &str) -> Vec<(&'static str, Cow<'static, [u8]>)> {
+    fn dead_letter_headers(&self, stage: Stage, reason: &str) -> Vec<(Cow<'static, str>, Cow<'static, [u8]>)> {
         let source = &self.composer.source;
         let observed_at = calls::rfc3339(self.reading.observed_at_millis);
         vec![
-            ("callfeed-account", source.account.as_str().as_bytes().to_vec().into()),
-            ("callfeed-stream", calls::NAME.as_bytes().into()),
-            ("callfeed-stage", stage.as_str().as_bytes().into()),
-            ("callfeed-reason", reason.as_bytes().to_vec().into()),
-            ("callfeed-observed-at", observed_at.into_bytes().into()),
+            ("callfeed-account".into(), source.account.as_str().as_bytes().to_vec().into()),
+            ("callfeed-stream".into(), calls::NAME.as_bytes().into()),
+            ("callfeed-stage".into(), stage.as_str().as_bytes().into()),
+            ("callfeed-reason".into(), reason.as_bytes().to_vec().into()),
+            ("callfeed-observed-at".into(), observed_at.into_bytes().into()),
         ]
     }
 
@@ -300,7 +300,7 @@ impl<'c, 'l> Work<'c, 'l> {
         if let Some(value) = &mut record.value {
             let original = value.len();
             value.truncate(original.saturating_sub(excess));
-            record.headers.push(("callfeed-cut-from-bytes", original.to_string().into_bytes().into()));
+            record.headers.push(("callfeed-cut-from-bytes".into(), original.to_string().into_bytes().into()));
         }
     }
 

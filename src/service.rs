@@ -185,9 +185,9 @@ async fn build(
     };
     readiness.send_replace(Readiness::NotReady("restoring state"));
     let context = Context {
+        territory: Territory::new(source, publisher.clone(), patience),
         publisher,
         kafka: kafka_health,
-        territory: Territory::new(source, patience),
         place: StatePlace {
             topic: config.kafka.state_topic.as_str().into(),
             partitions: config.kafka.state_partitions,

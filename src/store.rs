@@ -11,7 +11,7 @@ use tokio::time::Instant as Moment;
 
 use crate::domain::call::AccountId;
 use crate::domain::time::Instant;
-use crate::edge::kafka::{MemoryLog, RestoreError, RestoreProgress, StateTopic, partition_of};
+use crate::edge::kafka::{Intent, MemoryLog, RestoreError, RestoreProgress, StateTopic, partition_of};
 use crate::state::{Accounts, PausedRecord, Stored, by_account};
 
 /// A state topic of a million calls is read in seconds; this bounds a broker that hangs.
@@ -38,18 +38,27 @@ impl StateSource {
     }
 
     /// Reads these partitions up to what was written when it was called.
-    pub async fn stores(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Store>, RestoreError> {
+    pub async fn restored(&self, partitions: &[i32]) -> Result<Restored, RestoreError> {
         let read_at = Moment::now();
         let mut accounts: BTreeMap<i32, Accounts> =
             partitions.iter().map(|partition| (*partition, Accounts::new())).collect();
-        for ((account, stream), stored) in by_account(self.restore(partitions).await?) {
+        let content = self.restore(partitions).await?;
+        let intents = self.intents(&content);
+        for ((account, stream), stored) in by_account(content) {
             let Some(accounts) = accounts.get_mut(&self.partition_of(&account)) else { continue };
             accounts.insert((account, stream), stored);
         }
         let n_accounts: usize = accounts.values().map(Accounts::len).sum();
         tracing::info!(n_accounts, ?partitions, seconds = read_at.elapsed().as_secs_f64(), "state restored");
         let store = |(partition, accounts)| (partition, Store::of(self.clone(), partition, read_at, accounts));
-        Ok(accounts.into_iter().map(store).collect())
+        Ok(Restored { stores: accounts.into_iter().map(store).collect(), intents })
+    }
+
+    fn intents(&self, content: &HashMap<String, Vec<u8>>) -> BTreeMap<i32, Vec<Intent>> {
+        match self {
+            Self::Topic(topic) => Intent::all_in(&topic.topic, content),
+            Self::Memory(_) => BTreeMap::new(),
+        }
     }
 
     /// The latest value of each key.
@@ -72,6 +81,13 @@ fn told() -> impl Fn(RestoreProgress) + Send + 'static {
             tracing::info!(records = progress.records, percent, "restoring state");
         }
     }
+}
+
+/// What was read of some partitions.
+pub struct Restored {
+    pub stores: BTreeMap<i32, Store>,
+    /// What a process that died without transactions was about to publish. It goes first.
+    pub intents: BTreeMap<i32, Vec<Intent>>,
 }
 
 pub struct Store {
@@ -116,7 +132,7 @@ impl Store {
             None => content.handed_out.contains(&key),
         };
         if is_stale {
-            let read = self.source.stores(&[self.partition]).await?.remove(&self.partition);
+            let read = self.source.restored(&[self.partition]).await?.stores.remove(&self.partition);
             if let Some(Content { read_at, accounts, .. }) = read.map(|store| store.content.into_inner()) {
                 (content.read_at, content.accounts) = (read_at, accounts);
             }

@@ -18,10 +18,10 @@ use tokio::sync::watch;
 
 use crate::domain::call::AccountId;
 use crate::domain::pace::backoff;
-use crate::edge::kafka::{Lease, RestoreError};
+use crate::edge::kafka::{Intent, Lease, PublishError, Publisher, RestoreError};
 use crate::handover::Handover;
 use crate::pauses::Pauses;
-use crate::store::{StateSource, Store};
+use crate::store::{Restored, StateSource, Store};
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -47,6 +47,7 @@ pub enum Patience {
 #[derive(Clone)]
 pub struct Territory {
     source: StateSource,
+    publisher: Publisher,
     patience: Patience,
     held: watch::Sender<Held>,
 }
@@ -60,8 +61,8 @@ struct Held {
 
 impl Territory {
     /// Nothing is held yet.
-    pub fn new(source: StateSource, patience: Patience) -> Self {
-        Self { source, patience, held: watch::Sender::default() }
+    pub fn new(source: StateSource, publisher: Publisher, patience: Patience) -> Self {
+        Self { source, publisher, patience, held: watch::Sender::default() }
     }
 
     /// Restores partitions that were assigned, and lets their accounts run until the leases end. Tries again while that
@@ -71,23 +72,49 @@ impl Territory {
         loop {
             let leases: Vec<Lease> = leases.iter().filter(|lease| !lease.is_ending()).cloned().collect();
             let partitions: Vec<i32> = leases.iter().map(Lease::partition).collect();
-            let restored =
-                if partitions.is_empty() { Ok(BTreeMap::new()) } else { self.source.stores(&partitions).await };
-            let error = match restored {
-                Ok(stores) => {
+            if partitions.is_empty() {
+                self.open(leases, BTreeMap::new());
+                return Ok(());
+            }
+            let problem = match self.source.restored(&partitions).await {
+                Ok(Restored { stores, intents }) if intents.is_empty() => {
                     self.open(leases, stores);
                     return Ok(());
                 }
-                Err(error) => error,
+                Ok(Restored { intents, .. }) => match self.finish(&leases, intents).await {
+                    // What that has written is read now.
+                    Ok(()) => continue,
+                    Err(error) => error.to_string(),
+                },
+                Err(error) if error.is_retryable() => error.to_string(),
+                Err(error) => return Err(error),
             };
-            if !error.is_retryable() {
-                return Err(error);
-            }
             failures += 1;
             let wait = backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF, fastrand::f64());
-            tracing::warn!(%error, ?wait, "the state is not restored yet");
+            tracing::warn!(problem, ?wait, "the state is not restored yet");
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Publishes what a process that is no more was about to publish. What Kafka refuses was not published then either;
+    /// its rows are read again.
+    async fn finish(&self, leases: &[Lease], mut intents: BTreeMap<i32, Vec<Intent>>) -> Result<(), PublishError> {
+        for lease in leases {
+            for Intent { records, tombstones } in intents.remove(&lease.partition()).unwrap_or_default() {
+                let n_records = records.len();
+                tracing::info!(partition = lease.partition(), n_records, "finishing what another process had begun");
+                let whole = [records, tombstones.clone()].concat();
+                match self.publisher.publish(lease, whole).await {
+                    Err(error @ (PublishError::TooLarge { .. } | PublishError::Refused { .. })) => {
+                        tracing::error!(%error, "what another process had begun is given up");
+                        let _gone = self.publisher.publish(lease, tombstones).await?;
+                    }
+                    // Nothing of it is in memory yet that the proof could move.
+                    outcome => drop(outcome?),
+                }
+            }
+        }
+        Ok(())
     }
 
     fn open(&self, leases: Vec<Lease>, mut stores: BTreeMap<i32, Store>) {

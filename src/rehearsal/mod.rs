@@ -201,10 +201,12 @@ impl Rehearsal {
     async fn build(&self) -> Result<Context, RehearsalError> {
         let config = &self.config;
         let topics = TopicPlan { manage: false, ..wiring::topic_plan(config) };
-        let territory = Territory::new(StateSource::Memory(self.kafka.clone()), Patience::Waits);
+        let publisher = Publisher::in_memory(self.kafka.clone());
+        let source = StateSource::Memory(self.kafka.clone());
+        let territory = Territory::new(source, publisher.clone(), Patience::Waits);
         territory.take(vec![Lease::of_everything()]).await?;
         Ok(Context {
-            publisher: Publisher::in_memory(self.kafka.clone()),
+            publisher,
             kafka: KafkaHealth::new(watch::Sender::new(Readiness::Ready), config.kafka.commit_interval),
             territory,
             place: StatePlace {

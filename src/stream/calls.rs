@@ -283,7 +283,7 @@ impl Serialize for CallEvent<'_, '_> {
 }
 
 /// CloudEvents in their Kafka binding, binary mode (design 7).
-pub fn headers(event: &CallEvent<'_, '_>) -> Vec<(&'static str, Cow<'static, [u8]>)> {
+pub fn headers(event: &CallEvent<'_, '_>) -> Vec<(Cow<'static, str>, Cow<'static, [u8]>)> {
     let source = event.source;
     let event_type: &'static [u8] = match event.change.event {
         EventType::Created => b"callfeed.call.created",
@@ -291,13 +291,13 @@ pub fn headers(event: &CallEvent<'_, '_>) -> Vec<(&'static str, Cow<'static, [u8
         EventType::Withdrawn => b"callfeed.call.withdrawn",
     };
     vec![
-        ("ce_specversion", Cow::Borrowed(b"1.0")),
-        ("ce_id", event.event_id.hyphenated().to_string().into_bytes().into()),
-        ("ce_type", Cow::Borrowed(event_type)),
-        ("ce_source", format!("/{}/{}", source.service, source.account).into_bytes().into()),
-        ("ce_subject", event.call.id.to_string().into_bytes().into()),
-        ("ce_time", rfc3339(event.observed_at_millis).into_bytes().into()),
-        ("content-type", Cow::Borrowed(b"application/avro")),
+        ("ce_specversion".into(), Cow::Borrowed(b"1.0")),
+        ("ce_id".into(), event.event_id.hyphenated().to_string().into_bytes().into()),
+        ("ce_type".into(), Cow::Borrowed(event_type)),
+        ("ce_source".into(), format!("/{}/{}", source.service, source.account).into_bytes().into()),
+        ("ce_subject".into(), event.call.id.to_string().into_bytes().into()),
+        ("ce_time".into(), rfc3339(event.observed_at_millis).into_bytes().into()),
+        ("content-type".into(), Cow::Borrowed(b"application/avro")),
     ]
 }
 

@@ -28,11 +28,12 @@ fn a_history_is_told_once_in_order_and_without_a_gap() {
     for events in [["1a", "1a"].as_slice(), &["1a", "2b", "2x"]] {
         assert_eq!(history(ExactlyOnce, events), [Doubled], "{events:?}");
     }
+    assert_eq!(history(AtLeastOnce, &["1a", "2b", "2x"]), [Doubled], "a revision has one content");
 }
 
 #[test]
-fn at_least_once_may_repeat_an_event_and_tell_a_revision_anew() {
-    for events in [["1a", "1a"].as_slice(), &["1a", "2b", "1a", "3c"], &["1a", "2b", "2x", "3c"]] {
+fn at_least_once_may_repeat_an_event() {
+    for events in [["1a", "1a"].as_slice(), &["1a", "2b", "1a", "3c"]] {
         assert_eq!(history(AtLeastOnce, events), [], "{events:?}");
     }
 }

@@ -28,9 +28,19 @@ const ACCOUNTS: [&str; 2] = ["plain", "tagged"];
 
 #[test]
 fn sigkill_at_any_moment_loses_nothing_and_doubles_nothing() {
+    kill_again_and_again(Judge::ExactlyOnce);
+}
+
+/// An event may come again then, but no revision with another content.
+#[test]
+fn sigkill_at_any_moment_repeats_the_same_events_at_the_most_without_transactions() {
+    kill_again_and_again(Judge::AtLeastOnce);
+}
+
+fn kill_again_and_again(judge: Judge) {
     let seed = std::env::var("CALLFEED_TEST_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     eprintln!("to repeat: CALLFEED_TEST_SEED={seed}");
-    let mut trial = Trial::prepare(seed);
+    let mut trial = Trial::prepare(seed, judge);
 
     (0..KILLS_IN_BACKFILL).for_each(|_| trial.run_and_kill());
     let n_created = trial.created("plain");
@@ -52,6 +62,7 @@ struct Trial {
     service: Setup,
     once: Setup,
     topic: String,
+    judge: Judge,
     lot: Rng,
     /// Calls of `plain` that nobody has put this test's tag on.
     plain: Vec<i64>,
@@ -61,12 +72,12 @@ struct Trial {
 }
 
 impl Trial {
-    fn prepare(seed: u64) -> Trial {
+    fn prepare(seed: u64, judge: Judge) -> Trial {
         let scenario = Scenario { seed, accounts: ACCOUNTS.map(account).into(), ..Scenario::default() };
         let here = "127.0.0.1:0".parse().unwrap();
         let simulator = block_on(async move { Simulator::start(scenario, here).await.unwrap() });
         let topic = unique_name("kill");
-        let config = config(&simulator.url("default"), &topic).to_string();
+        let config = config(&simulator.url("default"), &topic, judge).to_string();
         let untagged = simulator.truth("tagged").into_iter().filter(|call| tags(&call.row).is_empty());
         let untagged = untagged.map(|call| call.id).collect();
         let plain = simulator.truth("plain").into_iter().map(|call| call.id).collect();
@@ -78,6 +89,7 @@ impl Trial {
             once: run(&["--once"]),
             simulator,
             topic,
+            judge,
             lot: Rng::with_seed(seed),
             plain,
             untagged,
@@ -146,7 +158,13 @@ impl Trial {
 
     fn created(&self, account: &str) -> usize {
         let is_created = |record: &Record| record.header("ce_type") == Some("callfeed.call.created");
-        self.events(account).into_iter().filter(is_created).count()
+        let created: BTreeSet<String> = self
+            .events(account)
+            .iter()
+            .filter(|record| is_created(record))
+            .map(|record| record.key_text().to_owned())
+            .collect();
+        created.len()
     }
 
     /// What consumers see of an account; nothing while its topic is not there yet.
@@ -166,7 +184,7 @@ impl Trial {
             let told = self.told(account);
             seen.extend(told.values().flatten().map(|event| event.event_type.clone()));
             let is_wanted = |state: &CallState| account == "plain" || !state.tags.is_empty();
-            let problems = Judge::ExactlyOnce.account(&self.simulator.truth(account), &told, is_wanted);
+            let problems = self.judge.account(&self.simulator.truth(account), &told, is_wanted);
             let events: Vec<_> = problems.keys().map(|call| (call, told.get(call))).collect();
             assert!(problems.is_empty(), "calls of {account}: {problems:#?}, and what was told: {events:#?}");
         }
@@ -229,7 +247,7 @@ fn account(name: &str) -> AccountScenario {
 }
 
 /// Small pages and short transactions, so that there are many moments to be killed in.
-fn config(url: &str, topic: &str) -> Value {
+fn config(url: &str, topic: &str, judge: Judge) -> Value {
     let servers = Servers::shared();
     let account = |name: &str, include: &str| {
         json!({
@@ -242,6 +260,10 @@ fn config(url: &str, topic: &str) -> Value {
     json!({
         "kafka": {
             "bootstrap_servers": servers.kafka.bootstrap,
+            "delivery": match judge {
+                Judge::ExactlyOnce => "exactly_once",
+                Judge::AtLeastOnce => "at_least_once",
+            },
             "group_id": topic,
             "state_topic": format!("{topic}.state"),
             "state_partitions": 2,

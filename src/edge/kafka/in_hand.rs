@@ -1,6 +1,7 @@
 //! A step in the open transaction, and whether it is to blame when that fails.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -12,15 +13,15 @@ use super::trouble::is_refusal;
 
 pub(super) struct InHand {
     pub step: Step,
-    /// The number of its first record in the transaction, once that has been sent.
-    pub first: Option<usize>,
+    /// Which of its records were sent in this transaction, with the number that the first of each range has there.
+    pub sent: Vec<(usize, Range<usize>)>,
     /// Found while it was sent.
     pub fault: Option<PublishError>,
 }
 
 impl InHand {
     pub fn new(step: Step) -> Self {
-        Self { step, first: None, fault: None }
+        Self { step, sent: Vec::new(), fault: None }
     }
 
     /// How many of its records are events and dead letters; those of its state follow.
@@ -37,15 +38,15 @@ impl InHand {
     /// The size of its largest record that was refused for its size, or for that of its batch.
     pub fn largest_too_large(&self, failures: &[Failure]) -> Option<usize> {
         let records = &self.step.records;
-        let failures = failures_of(records, self.first?, failures).into_iter();
+        let failures = failures_of(&self.sent, failures).into_iter();
         failures.filter(|(_, code)| is_too_large(*code)).map(|(position, _)| records[position].size()).max()
     }
 
     /// What the step itself did wrong; not what befell it, such as a time-out or a neighbour's fault. Asked after an
     /// abort, and answered once.
     pub fn take_fault(&mut self, failures: &[Failure], max_batch_bytes: usize) -> Option<PublishError> {
-        let first = self.first.take();
-        self.fault.take().or_else(|| fault_in(&self.step.records, first?, failures, max_batch_bytes))
+        let sent = std::mem::take(&mut self.sent);
+        self.fault.take().or_else(|| fault_in(&self.step.records, &sent, failures, max_batch_bytes))
     }
 }
 
@@ -62,17 +63,26 @@ pub(super) fn refused_record(topic: &str, code: RDKafkaErrorCode) -> PublishErro
     PublishError::Refused { reason }
 }
 
-/// Of these failures, those of the records that were sent from number `first` on, by their index there.
-fn failures_of(records: &[Record], first: usize, failures: &[Failure]) -> Vec<Failure> {
+/// Of these failures, those of the records that were sent so, by their index.
+fn failures_of(sent: &[(usize, Range<usize>)], failures: &[Failure]) -> Vec<Failure> {
+    let position = |number: usize, (first, records): &(usize, Range<usize>)| {
+        let position = records.start + number.checked_sub(*first)?;
+        records.contains(&position).then_some(position)
+    };
     let own = |(number, code): &Failure| {
-        let position = number.checked_sub(first).filter(|position| *position < records.len())?;
+        let position = sent.iter().find_map(|range| position(*number, range))?;
         Some((position, *code))
     };
     failures.iter().filter_map(own).collect()
 }
 
-fn fault_in(records: &[Record], first: usize, failures: &[Failure], max_batch_bytes: usize) -> Option<PublishError> {
-    let failures = failures_of(records, first, failures);
+fn fault_in(
+    records: &[Record],
+    sent: &[(usize, Range<usize>)],
+    failures: &[Failure],
+    max_batch_bytes: usize,
+) -> Option<PublishError> {
+    let failures = failures_of(sent, failures);
     // A larger record than this was alone in its batch; smaller ones may have failed for their neighbours.
     let is_alone = |position: usize| records[position].size() > max_batch_bytes;
     let too_large = failures.iter().filter(|(position, code)| is_too_large(*code) && is_alone(*position));
@@ -104,8 +114,9 @@ mod tests {
             headers: Vec::new(),
             timestamp_ms: None,
         };
-        // The records 5, 6 and 7 of the transaction.
-        fault_in(&[record(10), record(20_000), record(30_000)], 5, failures, MAX_BATCH_BYTES)
+        // The records 5, 6 and 7 of the transaction; its last one by itself, as state without transactions is.
+        let sent = [(5, 0..2), (7, 2..3)];
+        fault_in(&[record(10), record(20_000), record(30_000)], &sent, failures, MAX_BATCH_BYTES)
     }
 
     #[test]

@@ -20,6 +20,9 @@ const HEADER_OVERHEAD: usize = 10;
 /// have Kafka abort what that one left open, instead of waiting for the time-out of its transaction.
 pub(super) const WRITER: &str = "callfeed-transactional-id";
 
+/// Names and values.
+pub type Headers = Vec<(Cow<'static, str>, Cow<'static, [u8]>)>;
+
 /// One record to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -29,7 +32,7 @@ pub struct Record {
     pub key: Option<Vec<u8>>,
     /// `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(&'static str, Cow<'static, [u8]>)>,
+    pub headers: Headers,
     /// `None`: the time at which the record is sent.
     pub timestamp_ms: Option<i64>,
 }
@@ -45,7 +48,7 @@ impl Record {
 
     /// Notes who writes the record, see [`WRITER`].
     pub(super) fn sign(&mut self, transactional_id: &str) {
-        self.headers.push((WRITER, Cow::Owned(transactional_id.as_bytes().to_vec())));
+        self.headers.push((WRITER.into(), Cow::Owned(transactional_id.as_bytes().to_vec())));
     }
 
     pub(super) fn native_headers(&self) -> Option<OwnedHeaders> {
@@ -53,7 +56,7 @@ impl Record {
             return None;
         }
         let headers = OwnedHeaders::new_with_capacity(self.headers.len());
-        let insert = |headers: OwnedHeaders, (key, value): &(&'static str, Cow<'static, [u8]>)| {
+        let insert = |headers: OwnedHeaders, (key, value): &(Cow<'static, str>, Cow<'static, [u8]>)| {
             headers.insert(Header { key, value: Some(value.as_ref()) })
         };
         Some(self.headers.iter().fold(headers, insert))

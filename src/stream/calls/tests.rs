@@ -215,9 +215,9 @@ fn headers_follow_the_cloud_events_binding() {
         let change = Change { event, revision: 1, changed: Parts::NONE };
         let event_id = Uuid::nil();
         let event = CallEvent { source: &source, call: &call, change, event_id, observed_at_millis: 1_772_435_731_250 };
-        let headers: Vec<(&str, String)> = headers(&event)
+        let headers: Vec<(String, String)> = headers(&event)
             .into_iter()
-            .map(|(name, value)| (name, String::from_utf8(value.to_vec()).unwrap()))
+            .map(|(name, value)| (name.into_owned(), String::from_utf8(value.to_vec()).unwrap()))
             .collect();
         let expected = [
             ("ce_specversion", "1.0".to_owned()),
@@ -228,6 +228,6 @@ fn headers_follow_the_cloud_events_binding() {
             ("ce_time", "2026-03-02T07:15:31.250Z".to_owned()),
             ("content-type", "application/avro".to_owned()),
         ];
-        assert_eq!(headers, expected);
+        assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value)));
     }
 }

@@ -149,7 +149,7 @@ impl Bench {
             partition: None,
             key: Some(key.into()),
             value: Some(value.to_vec()),
-            headers: vec![("ce_id", b"1".as_slice().into())],
+            headers: vec![("ce_id".into(), b"1".as_slice().into())],
             timestamp_ms: Some(1_700_000_000_000),
         }
     }

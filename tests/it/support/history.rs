@@ -106,7 +106,7 @@ impl fmt::Display for Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judge {
     ExactlyOnce,
-    /// The same event may come again, and one revision may be told with two contents when the first was not remembered.
+    /// The same event may come again: with its id, and so with its content.
     AtLeastOnce,
 }
 
@@ -139,10 +139,8 @@ impl Judge {
             if event.partition != events[0].partition || (event.revision == 1) != (event.event_type == "CREATED") {
                 problems.insert(Problem::Disorder);
             }
-            match self {
-                Judge::AtLeastOnce if is_repeated => continue,
-                Judge::AtLeastOnce if event.revision == latest => continue,
-                _ => {}
+            if is_repeated && self == Judge::AtLeastOnce {
+                continue;
             }
             if is_repeated || event.revision == latest {
                 problems.insert(Problem::Doubled);
@@ -160,7 +158,7 @@ impl Judge {
     fn outcome(self, events: &[Told], wanted: Option<&CallState>) -> Option<Problem> {
         let last = match self {
             Judge::ExactlyOnce => events.last(),
-            // A repetition may come last; of two with the same revision the later one counts.
+            // A repetition may come last.
             Judge::AtLeastOnce => first_tellings(events).max_by_key(|event| event.revision),
         };
         match (wanted, last.filter(|event| !event.is_withdrawal())) {

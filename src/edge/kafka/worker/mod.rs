@@ -18,7 +18,7 @@
 //!
 //! What always holds: a step is in `in_hand` from the moment it is taken until it is answered, and it is answered
 //! `Ok` only after the commit of a transaction in which each of its records was acknowledged. With delivery at least once
-//! there is no transaction: what takes its place is [`super::producer`]'s concern.
+//! there is no transaction: what takes its place is [`super::intent`].
 
 mod recovery;
 
@@ -32,10 +32,12 @@ use tokio::sync::oneshot;
 
 use super::deliveries::Failure;
 use super::in_hand::{InHand, in_words, refused_record};
+use super::intent;
 use super::lease::Lease;
 use super::observer::KafkaEvent;
 use super::producer::{LAST_MOMENT, StepProducer};
 use super::publisher::{Acknowledged, Delivery, Ending, PublishError, PublisherSettings, StartError, Step};
+use super::record::Record;
 use super::stop::Stop;
 use super::trouble::{SendError, Trouble};
 
@@ -79,6 +81,8 @@ struct Worker {
     stop: Arc<Stop>,
     producer: StepProducer,
     in_hand: Vec<InHand>,
+    /// The partitions and keys under which an intent may lie.
+    declared: BTreeSet<(i32, Vec<u8>)>,
 }
 
 /// There is no time left: what is in hand is answered so.
@@ -94,7 +98,7 @@ enum Group {
 impl Worker {
     fn start(settings: PublisherSettings, inbox: Receiver<Step>, stop: Arc<Stop>) -> Result<Self, StartError> {
         let producer = recovery::new_producer(&settings, &stop)?;
-        Ok(Self { settings, inbox, stop, producer, in_hand: Vec::new() })
+        Ok(Self { settings, inbox, stop, producer, in_hand: Vec::new(), declared: BTreeSet::new() })
     }
 
     /// Works until it is told to stop.
@@ -191,22 +195,92 @@ impl Worker {
     fn transact(&mut self, group: Group) -> Result<(), Trouble> {
         let opened = Instant::now();
         self.producer.begin()?;
-        for index in 0..self.in_hand.len() {
-            self.send_first(index)?;
-        }
-        if group == Group::Open {
-            self.collect(opened)?;
-        }
-        self.producer.settle()?;
-        self.confirm()?;
-        if self.settings.delivery == Delivery::AtLeastOnce {
-            self.send_state()?;
+        self.in_hand.iter_mut().for_each(|in_hand| in_hand.sent.clear());
+        match self.settings.delivery {
+            Delivery::ExactlyOnce => self.send_together(group, opened)?,
+            Delivery::AtLeastOnce => self.send_in_turn(group, opened)?,
         }
         self.producer.commit()?;
         let (steps, records) = (self.in_hand.len(), self.producer.sent());
         (self.settings.observer)(KafkaEvent::Committed { steps, records, took: opened.elapsed() });
         self.in_hand.drain(..).for_each(|in_hand| in_hand.step.answer(Ok(Acknowledged::after_commit())));
         Ok(())
+    }
+
+    /// All records of each step as it comes.
+    fn send_together(&mut self, group: Group, opened: Instant) -> Result<(), Trouble> {
+        for index in 0..self.in_hand.len() {
+            self.send_whole(index)?;
+        }
+        if group == Group::Open {
+            self.collect(opened)?;
+        }
+        self.producer.settle()?;
+        self.confirm()
+    }
+
+    /// What is intended, then the events, then the state, each when all before it is acknowledged.
+    fn send_in_turn(&mut self, group: Group, opened: Instant) -> Result<(), Trouble> {
+        if group == Group::Open {
+            self.collect(opened)?;
+        }
+        // Whoever has slept for too long sends nothing.
+        self.confirm()?;
+        self.declare()?;
+        for index in 0..self.in_hand.len() {
+            let n_events = self.in_hand[index].n_events(&self.settings.state_topic);
+            self.send(index, 0..n_events)?;
+        }
+        self.producer.settle()?;
+        self.confirm()?;
+        for index in 0..self.in_hand.len() {
+            let in_hand = &self.in_hand[index];
+            let state = in_hand.n_events(&self.settings.state_topic)..in_hand.step.records.len();
+            self.send(index, state)?;
+        }
+        self.withdraw_intents()?;
+        self.producer.settle()?;
+        let partitions = self.partitions();
+        self.declared.retain(|(partition, _)| !partitions.contains(partition));
+        Ok(())
+    }
+
+    /// Writes down the steps in hand as they are, see [`intent`], in the place of former ones.
+    fn declare(&mut self) -> Result<(), Trouble> {
+        self.withdraw_intents()?;
+        let topic = self.settings.state_topic.clone();
+        for slot in 0..self.in_hand.len() {
+            let step = &self.in_hand[slot].step;
+            let partition = step.lease.partition();
+            for record in intent::declared(&topic, partition, slot, &step.records) {
+                self.declared.extend(record.key.clone().map(|key| (partition, key)));
+                self.send_besides(record)?;
+            }
+        }
+        self.producer.settle()
+    }
+
+    /// Takes away what was declared in the partitions of the steps in hand.
+    fn withdraw_intents(&mut self) -> Result<(), Trouble> {
+        let partitions = self.partitions();
+        let topic = self.settings.state_topic.clone();
+        let own = self.declared.iter().filter(|(partition, _)| partitions.contains(partition));
+        let tombstones: Vec<Record> =
+            own.map(|(partition, key)| intent::tombstone(&topic, *partition, key.clone())).collect();
+        tombstones.into_iter().try_for_each(|tombstone| self.send_besides(tombstone))
+    }
+
+    /// A record of no step.
+    fn send_besides(&mut self, mut record: Record) -> Result<(), Trouble> {
+        record.sign(&self.settings.transactional_id);
+        self.producer.send(&record).map_err(|error| match error {
+            SendError::Trouble(trouble) => trouble,
+            SendError::TooLarge | SendError::Refused(_) => Trouble::Abort {
+                reason: format!("the state topic `{}` does not take what is intended", record.topic),
+                refused: true,
+                commit_sent: false,
+            },
+        })
     }
 
     /// Lets more steps join until the transaction is to be closed.
@@ -219,7 +293,9 @@ impl Worker {
             match self.inbox.recv_timeout(left.min(IDLE)) {
                 Ok(step) => {
                     self.take(step);
-                    self.send_first(self.in_hand.len() - 1)?;
+                    if self.settings.delivery == Delivery::ExactlyOnce {
+                        self.send_whole(self.in_hand.len() - 1)?;
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.producer.serve();
@@ -232,8 +308,10 @@ impl Worker {
     }
 
     fn is_full(&self) -> bool {
-        let bytes: usize = self.in_hand.iter().map(|in_hand| in_hand.step.bytes).sum();
-        self.producer.sent() >= self.settings.commit_max_events || bytes >= MAX_TRANSACTION_BYTES
+        let steps = || self.in_hand.iter().map(|in_hand| &in_hand.step);
+        let n_records: usize = steps().map(|step| step.records.len()).sum();
+        let bytes: usize = steps().map(|step| step.bytes).sum();
+        n_records >= self.settings.commit_max_events || bytes >= MAX_TRANSACTION_BYTES
     }
 
     /// Makes sure that what is in hand is still this replica's to write. The group is looked at before the leases: one
@@ -260,30 +338,14 @@ impl Worker {
         self.leases().map(Lease::partition).collect()
     }
 
-    /// What goes out as soon as a step has come: all of it in a transaction, otherwise its events.
-    fn send_first(&mut self, index: usize) -> Result<(), Trouble> {
-        let in_hand = &self.in_hand[index];
-        let n_records = match self.settings.delivery {
-            Delivery::ExactlyOnce => in_hand.step.records.len(),
-            Delivery::AtLeastOnce => in_hand.n_events(&self.settings.state_topic),
-        };
+    fn send_whole(&mut self, index: usize) -> Result<(), Trouble> {
+        let n_records = self.in_hand[index].step.records.len();
         self.send(index, 0..n_records)
-    }
-
-    /// The state of all steps, when their events are acknowledged.
-    fn send_state(&mut self) -> Result<(), Trouble> {
-        for index in 0..self.in_hand.len() {
-            let in_hand = &self.in_hand[index];
-            let state = in_hand.n_events(&self.settings.state_topic)..in_hand.step.records.len();
-            self.send(index, state)?;
-        }
-        self.producer.settle()
     }
 
     fn send(&mut self, index: usize, records: Range<usize>) -> Result<(), Trouble> {
         let in_hand = &mut self.in_hand[index];
-        // Those before them were sent in this transaction as well.
-        in_hand.first = Some(self.producer.sent() - records.start);
+        in_hand.sent.push((self.producer.sent(), records.clone()));
         for position in records {
             let record = &in_hand.step.records[position];
             let fault = match self.producer.send(record) {

@@ -7,7 +7,7 @@ use super::{BACKOFF, IDLE, MAX_BACKOFF, Stopping, Worker};
 use crate::edge::kafka::deliveries::Failure;
 use crate::edge::kafka::lease::Lease;
 use crate::edge::kafka::producer::StepProducer;
-use crate::edge::kafka::publisher::{PublishError, PublisherSettings, StartError};
+use crate::edge::kafka::publisher::{Delivery, PublishError, PublisherSettings, StartError};
 use crate::edge::kafka::stop::Stop;
 use crate::edge::kafka::trouble::{InitialiseError, Trouble};
 
@@ -48,7 +48,10 @@ impl Worker {
     /// tells when a new producer has resolved what is open.
     pub(super) fn restore(&mut self, trouble: Trouble) -> Result<(), Stopping> {
         self.recover(trouble)?;
-        self.answer_all(&PublishError::Restore);
+        // Without transactions the steps may just as well go out again, as they are.
+        if self.settings.delivery == Delivery::ExactlyOnce {
+            self.answer_all(&PublishError::Restore);
+        }
         Ok(())
     }
 
