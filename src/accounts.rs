@@ -413,7 +413,7 @@ async fn serve_customer(context: Arc<Context>, subject: Subject, stop: Cancellat
     if !context.stop.is_cancelled() && !context.clock.is_frozen() {
         context.board.remove(&id);
         context.metrics.forget_account(&id);
-        context.territory.forget(|account| *account == id);
+        context.territory.forget(&id);
     }
     end
 }
