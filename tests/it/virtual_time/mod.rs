@@ -7,6 +7,7 @@ mod agency;
 mod any;
 mod invariants;
 mod points;
+mod quiet;
 mod stage;
 mod time;
 mod trouble;
