@@ -1,19 +1,19 @@
-//! The life of each account in the service: opened, polled, blocked, tried again; and the customers of agencies.
+//! The life of each account in the service: opened, polled, blocked, tried again. Agencies are many ([`agency`]).
 //!
 //! One task an account. What goes wrong with one is shown, waited out and tried again there, and delays no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod agency;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant as Moment;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::{Account, Config, Customers};
 use crate::context::Context;
 use crate::domain::pace::backoff;
-use crate::edge::data_api::{ApiError, BadUrl, Class, CustomerUser, Http, Observer};
+use crate::edge::data_api::{ApiError, BadUrl, Class, Http, Observer};
 use crate::open_account::OpenAccount;
 use crate::opening::{OpenError, Subject};
 use crate::poller::{BLOCKED_RETRY, Ended, ReadError, UNKNOWN_RESET};
@@ -22,8 +22,7 @@ use crate::status::{State, Why};
 use crate::territory::Holding;
 use crate::wiring;
 
-/// How often an agency's customers are asked for.
-const CUSTOMERS_EVERY: Duration = Duration::from_hours(1);
+pub use agency::one_user_each;
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -86,7 +85,7 @@ pub fn subject(config: &Config, account: &Account, context: &Context, http: &Htt
 pub async fn run(context: Arc<Context>, subject: Subject) -> AccountEnd {
     match subject.account.customers {
         Customers::None => serve(context, subject).await,
-        Customers::All | Customers::Ids(_) => serve_agency(context, subject).await,
+        Customers::All | Customers::Ids(_) => agency::serve(context, subject).await,
     }
 }
 
@@ -277,143 +276,4 @@ impl Trouble {
             Cure::Person => BLOCKED_RETRY,
         }
     }
-}
-
-/// Polls each customer of an agency as an account of its own, and looks for new ones every hour.
-async fn serve_agency(context: Arc<Context>, agency: Subject) -> AccountEnd {
-    let mut customers = Running::default();
-    let mut failures = 0;
-    loop {
-        let Some(found) = context.stop.run_until_cancelled(customers_of(&context, &agency)).await else {
-            return customers.stopped().await;
-        };
-        let wait = match found {
-            Ok(found) => {
-                failures = 0;
-                // The customers are accounts; the agency is one only while it cannot be asked for them.
-                context.board.remove(&agency.id);
-                customers.follow(&context, &agency, &found);
-                CUSTOMERS_EVERY
-            }
-            Err(error) => {
-                failures += 1;
-                let trouble = Trouble::of_api(&error, false);
-                if failures == 1 {
-                    context.board.register(&agency.id, agency.account.service);
-                }
-                trouble.show(&context, &agency, failures);
-                if context.clock.is_frozen() && trouble.cure == Cure::Person {
-                    return AccountEnd::Failed;
-                }
-                trouble.wait(failures)
-            }
-        };
-        let ended = customers.until(wait_for_cure(&context, wait), &context, failures == 0).await;
-        if let Some(ended) = ended {
-            return ended;
-        }
-    }
-}
-
-/// The customers that are asked for, each by the id of one of its users.
-async fn customers_of(context: &Context, agency: &Subject) -> Result<BTreeSet<i64>, ApiError> {
-    match &agency.account.customers {
-        Customers::Ids(ids) => Ok(ids.iter().copied().collect()),
-        Customers::All | Customers::None => Ok(one_user_each(&agency.customer_users(context).await?)),
-    }
-}
-
-/// A customer has as many users as it likes, and each sees the same calls: reading all would publish them twice. The
-/// oldest user stands for its customer; another one can be named in the configuration.
-pub fn one_user_each(users: &[CustomerUser]) -> BTreeSet<i64> {
-    let mut oldest: BTreeMap<i64, i64> = BTreeMap::new();
-    let mut alone = BTreeSet::new();
-    for user in users {
-        match user.customer_id {
-            Some(customer) => {
-                let known = oldest.entry(customer).or_insert(user.id);
-                *known = user.id.min(*known);
-            }
-            None => {
-                alone.insert(user.id);
-            }
-        }
-    }
-    alone.extend(oldest.into_values());
-    alone
-}
-
-/// The customers of an agency that are polled.
-#[derive(Default)]
-struct Running {
-    tasks: JoinSet<AccountEnd>,
-    stops: BTreeMap<i64, CancellationToken>,
-    n_failed: usize,
-}
-
-impl Running {
-    /// Starts customers that are new and stops those that left. Their state stays.
-    fn follow(&mut self, context: &Arc<Context>, agency: &Subject, found: &BTreeSet<i64>) {
-        self.stops.retain(|id, stop| {
-            let stays = found.contains(id);
-            if !stays {
-                tracing::info!(agency = %agency.id, customer = id, "the customer left; its state stays");
-                stop.cancel();
-            }
-            stays
-        });
-        for id in found {
-            self.stops.entry(*id).or_insert_with(|| {
-                let stop = context.stop.child_token();
-                self.tasks.spawn(serve_customer(context.clone(), agency.customer(*id), stop.clone()));
-                stop
-            });
-        }
-    }
-
-    /// Watches over the customers until it is time to look for new ones. `Some` when there is no more to do.
-    async fn until(
-        &mut self,
-        next_look: impl Future<Output = ()>,
-        context: &Context,
-        all_are_known: bool,
-    ) -> Option<AccountEnd> {
-        tokio::pin!(next_look);
-        loop {
-            if self.tasks.is_empty() && context.clock.is_frozen() && all_are_known {
-                return Some(if self.n_failed == 0 { AccountEnd::Done } else { AccountEnd::Failed });
-            }
-            let ended = tokio::select! {
-                Some(ended) = self.tasks.join_next() => ended,
-                () = &mut next_look => return None,
-                () = context.stop.cancelled() => return Some(self.stopped().await),
-            };
-            match ended {
-                Ok(AccountEnd::Done | AccountEnd::Stopped | AccountEnd::Elsewhere) => {}
-                Ok(AccountEnd::Failed) => self.n_failed += 1,
-                Err(panicked) => {
-                    tracing::error!(error = %panicked, "a customer's task ended unexpectedly");
-                    self.n_failed += 1;
-                }
-            }
-        }
-    }
-
-    async fn stopped(&mut self) -> AccountEnd {
-        while self.tasks.join_next().await.is_some() {}
-        AccountEnd::Stopped
-    }
-}
-
-/// As [`serve`], until the customer leaves: then nothing of it is kept here.
-async fn serve_customer(context: Arc<Context>, subject: Subject, stop: CancellationToken) -> AccountEnd {
-    let id = subject.id.clone();
-    let own = Arc::new(context.with_stop(stop));
-    let end = serve(own, subject).await;
-    if !context.stop.is_cancelled() && !context.clock.is_frozen() {
-        context.board.remove(&id);
-        context.metrics.forget_account(&id);
-        context.territory.forget(|account| *account == id);
-    }
-    end
 }

@@ -12,7 +12,7 @@
 //! never poll one account; until then nobody waits for it. An account whose part of the configuration is the same is
 //! not touched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,14 +60,12 @@ pub struct Fleet {
     http: Http,
     config: Config,
     tasks: JoinSet<AccountEnd>,
-    running: BTreeMap<AccountId, Running>,
+    /// Which account each task is of.
+    accounts: HashMap<task::Id, AccountId>,
+    /// The stop of each account that has a task.
+    running: BTreeMap<AccountId, CancellationToken>,
     /// Accounts that are started when the task they have now has ended.
     next: BTreeMap<AccountId, Subject>,
-}
-
-struct Running {
-    task: task::Id,
-    stop: CancellationToken,
 }
 
 impl Fleet {
@@ -78,6 +76,7 @@ impl Fleet {
             http,
             config: config.clone(),
             tasks: JoinSet::new(),
+            accounts: HashMap::new(),
             running: BTreeMap::new(),
             next: BTreeMap::new(),
         };
@@ -155,38 +154,37 @@ impl Fleet {
         let (id, stop) = (subject.id.clone(), self.context.stop.child_token());
         let context = Arc::new(self.context.with_stop(stop.clone()));
         let task = self.tasks.spawn(accounts::run(context, subject)).id();
-        self.running.insert(id, Running { task, stop });
+        self.accounts.insert(task, id.clone());
+        self.running.insert(id, stop);
     }
 
     /// Tells whether the account has a task.
     fn stop_one(&self, id: &AccountId) -> bool {
-        let running = self.running.get(id);
-        running.inspect(|running| running.stop.cancel()).is_some()
+        let stop = self.running.get(id);
+        stop.inspect(|stop| stop.cancel()).is_some()
     }
 
     /// Notes the end of a task, and starts what was to come after it. Tells whether it was told to stop.
     fn take_off(&mut self, task: task::Id) -> bool {
-        let id = self.running.iter().find(|(_, running)| running.task == task).map(|(id, _)| id.clone());
-        let Some((id, running)) = id.and_then(|id| self.running.remove_entry(&id)) else { return false };
-        let was_stopped = running.stop.is_cancelled();
+        let Some(id) = self.accounts.remove(&task) else { return false };
+        let was_stopped = self.running.remove(&id).is_some_and(|stop| stop.is_cancelled());
         if let Some(subject) = self.next.remove(&id) {
-            self.forget(|account| account.is_customer_of(&id));
+            self.context.board.customers_of(&id).iter().for_each(|customer| self.show_no_more(customer));
             self.spawn(subject);
         } else if was_stopped && !self.context.stop.is_cancelled() {
-            self.forget(|account| *account == id || account.is_customer_of(&id));
-            self.context.territory.forget(|account| *account == id || account.is_customer_of(&id));
+            let customers = self.context.board.customers_of(&id);
+            customers.iter().chain([&id]).for_each(|account| {
+                self.show_no_more(account);
+                self.context.territory.forget(account);
+            });
         }
         was_stopped
     }
 
-    /// Takes accounts out of status and metrics. Their state stays in Kafka.
-    fn forget(&self, is_meant: impl Fn(&AccountId) -> bool) {
-        for shown in self.context.board.snapshot(self.context.clock.now()) {
-            if is_meant(&shown.account) {
-                self.context.board.remove(&shown.account);
-                self.context.metrics.forget_account(&shown.account);
-            }
-        }
+    /// Takes an account out of status and metrics. Its state stays in Kafka.
+    fn show_no_more(&self, account: &AccountId) {
+        self.context.board.remove(account);
+        self.context.metrics.forget_account(account);
     }
 }
 

@@ -23,11 +23,6 @@ impl Handover {
         self.lock().remove(account)
     }
 
-    /// Nobody is to poll these accounts any more.
-    pub fn forget(&self, is_meant: impl Fn(&AccountId) -> bool) {
-        self.lock().retain(|account, _| !is_meant(account));
-    }
-
     /// A panic elsewhere leaves the map whole.
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Progress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -23,7 +23,8 @@
 //! # What always holds
 //!
 //! - Nothing in memory moves before Kafka has acknowledged: [`progress::Progress::apply`] takes a proof that only the
-//!   publisher can make, after a committed transaction. An enqueue is not an acknowledgement.
+//!   publisher can make, after a committed transaction. An enqueue is not an acknowledgement. A live reading
+//!   that found nothing moves nothing: it only says when to look next ([`poller`]).
 //! - Events and the state that says they were sent are committed together, or not at all. After a crash the state
 //!   topic is what happened, and the plan goes on from there. (At least once: first the events, then the state.)
 //! - An account is polled only while its partition of the state topic is this replica's ([`territory`]), and a step is

@@ -180,7 +180,9 @@ impl Subject {
             holding: holding.clone(),
             experience: Experience::default(),
             pace: Pace::promised(&self.ladder()),
+            shown_plan: Vec::new(),
             refresh: self.refresh_times(context),
+            looked_at: None,
             no_interlude_before: None,
         })
     }

@@ -48,6 +48,13 @@ pub struct Step {
     pub forgotten: Vec<LocalHour>,
 }
 
+impl Step {
+    /// Whether the ledger is the same before and after.
+    pub fn changes_no_row(&self) -> bool {
+        self.buckets.is_empty() && self.forgotten.is_empty()
+    }
+}
+
 /// A step with the progress it leads to.
 #[derive(Debug)]
 pub struct Pending {

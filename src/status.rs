@@ -233,6 +233,12 @@ impl StatusBoard {
         self.lock_config().clone()
     }
 
+    /// The customers of an agency that are on the board: by their names they follow each other.
+    pub fn customers_of(&self, agency: &AccountId) -> Vec<AccountId> {
+        let first = AccountId::new(&format!("{agency}."));
+        self.lock().range(first..).map_while(|(id, _)| id.is_customer_of(agency).then(|| id.clone())).collect()
+    }
+
     pub fn any_blocked(&self) -> bool {
         self.lock().values().any(|entry| entry.state == State::Blocked)
     }

@@ -179,10 +179,10 @@ impl Territory {
         }
     }
 
-    /// Nobody is to poll these accounts any more.
-    pub fn forget(&self, is_meant: impl Fn(&AccountId) -> bool) {
-        for holding in self.held.borrow().holdings.values() {
-            holding.handover.forget(&is_meant);
+    /// Nobody is to poll this account any more.
+    pub fn forget(&self, account: &AccountId) {
+        if let Some(holding) = self.held.borrow().holdings.get(&self.source.partition_of(account)) {
+            holding.handover.take(account);
         }
     }
 }

@@ -1,73 +1,50 @@
-//! Accounts in which nothing happens, with the points of the documents' samples and the default ladder.
+//! Accounts in which nothing happens, with the points of the documents' samples and the default ladder. Their day begins
+//! with the run, so that points are spent as they are on the mean of a day.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::table::Steps;
-use super::world::World;
+use super::table::Report;
+use super::world::{Spent, World, watch};
 
 const STEPS: [usize; 4] = [1, 100, 1000, 10_000];
 
-/// Readings come every half a minute or so: as many are within each watch.
-const WATCH: Duration = Duration::from_secs(90);
+/// Progress of a quiet account is stored, and its second tier read, once in it.
+const WATCH: Duration = Duration::from_mins(5);
 
-/// What started late, and connections of the start, are over then.
-const SETTLE: Duration = Duration::from_secs(60);
+/// What started late is over then.
+const SETTLE: Duration = Duration::from_secs(10);
 
-struct Idle {
-    n_accounts: usize,
-    live_after: Duration,
-    resident_mib: f64,
-    peak_mib: f64,
-    cpu_percent: f64,
-    requests_a_second: f64,
-    transactions_a_second: f64,
-}
-
-pub fn measure() {
-    let idle: Vec<Idle> = STEPS.iter().map(|n_accounts| of(*n_accounts)).collect();
-    let mut table = Steps::new("idle accounts", STEPS.iter().map(ToString::to_string));
-    let figures = |figure: &dyn Fn(&Idle) -> f64| idle.iter().map(figure).collect::<Vec<_>>();
-    table.row("resident memory, MiB", 1, figures(&|one| one.resident_mib));
-    table.row("at the most, MiB", 1, figures(&|one| one.peak_mib));
-    table.row("CPU, % of a core", 2, figures(&|one| one.cpu_percent));
-    table.row("requests a second", 1, figures(&|one| one.requests_a_second));
-    table.row("CPU microseconds a request", 0, figures(&|one| one.cpu_percent * 1e4 / one.requests_a_second));
-    table.row("transactions a second", 2, figures(&|one| one.transactions_a_second));
-    table.row("seconds from start to all live", 1, figures(&|one| one.live_after.as_secs_f64()));
-    let more =
-        figures(&|one| (one.resident_mib - idle[0].resident_mib) * 1024.0 / (one.n_accounts as f64 - 1.0).max(1.0));
-    table.row("KiB an account, beyond the first", 1, more);
-    table.print();
-}
-
-fn of(n_accounts: usize) -> Idle {
-    let mut world = World::start(&scenario(n_accounts), |url| config(url, n_accounts));
-    let live_after = world.wait_until_live(n_accounts);
-    world.watch(SETTLE);
-    let spent = world.watch(WATCH);
-    let usage = world.sample().usage;
-    Idle {
-        n_accounts,
-        live_after,
-        resident_mib: mib(usage.resident_kib),
-        peak_mib: mib(usage.peak_kib),
-        cpu_percent: spent.cpu_seconds / spent.seconds * 100.0,
-        requests_a_second: spent.requests / spent.seconds,
-        transactions_a_second: spent.transactions / spent.seconds,
+/// All steps are processes side by side: started one after another, and watched when all of them rest.
+pub fn measure(report: &mut Report) {
+    let mut worlds: Vec<World> = Vec::new();
+    let mut live_after = Vec::new();
+    for n_accounts in STEPS {
+        let mut world = World::start(&scenario(n_accounts), |url| config(url, n_accounts));
+        live_after.push(world.wait_until_live(n_accounts).as_secs_f64());
+        worlds.push(world);
     }
-}
+    watch(&worlds, SETTLE);
+    let spent: Vec<Spent> = watch(&worlds, WATCH);
+    let resident: Vec<f64> = worlds.iter().map(World::resident_mib).collect();
 
-fn mib(kib: Option<u64>) -> f64 {
-    kib.unwrap_or_default() as f64 / 1024.0
+    report.part("idle accounts", STEPS);
+    report.row("resident memory, MiB", 1, resident.iter().copied());
+    report.row("at the most, MiB", 1, worlds.iter().map(World::peak_mib));
+    let more = |(n_accounts, resident_mib): (usize, &f64)| (resident_mib - resident[0]) * 1024.0 / n_accounts as f64;
+    report.row("KiB an account, beyond the first", 1, STEPS.into_iter().zip(&resident).map(more));
+    report.row("CPU, % of a core", 2, spent.iter().map(|one| one.cpu_seconds / one.seconds * 100.0));
+    report.row("requests a second", 2, spent.iter().map(|one| one.requests / one.seconds));
+    report.row("transactions a second", 2, spent.iter().map(|one| one.transactions / one.seconds));
+    report.row("seconds from start to all live", 1, live_after);
 }
 
 fn scenario(n_accounts: usize) -> Vec<Value> {
     let account = |number: usize| {
         json!({
             "name": format!("idle-{number}"), "login": format!("login-{number}"), "password": format!("password-{number}"),
-            "keys": [], "calls": {"count": 0, "per_hour": 0},
+            "keys": [], "limits": {"minute": 60, "day": 3000, "day_reset": 86_400}, "calls": {"count": 0, "per_hour": 0},
         })
     };
     (0..n_accounts).map(account).collect()

@@ -1,36 +1,50 @@
-//! How many requests one core sustains: quiet accounts that are read every second, more than the machine can bear.
+//! How many requests one core sustains: quiet accounts that are read every second. Beside it a plain HTTP client that
+//! sends the same requests as often, and throws the answers away.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::table::Steps;
-use super::world::World;
+use super::plain_client;
+use super::table::Report;
+use super::world::{World, watch};
 
-const STEPS: [usize; 3] = [100, 300, 900];
-const WATCH: Duration = Duration::from_secs(30);
+const STEPS: [usize; 3] = [100, 1000, 4000];
+const WATCH: Duration = Duration::from_secs(12);
 
-pub fn measure() {
-    let mut table = Steps::new("accounts read every second", STEPS.iter().map(ToString::to_string));
-    let runs: Vec<(f64, f64)> = STEPS.iter().map(|n_accounts| of(*n_accounts)).collect();
-    table.row("requests a second", 0, runs.iter().map(|(requests, _)| *requests));
-    table.row("cores used", 2, runs.iter().map(|(_, cores)| *cores));
-    table.row("requests a second of one core", 0, runs.iter().map(|(requests, cores)| requests / cores));
-    table.print();
+struct Run {
+    requests_a_second: f64,
+    cores: f64,
+    plain: plain_client::Sent,
 }
 
-/// Requests a second, and cores.
-fn of(n_accounts: usize) -> (f64, f64) {
+pub fn measure(report: &mut Report) {
+    let runs: Vec<Run> = STEPS.into_iter().map(of).collect();
+    report.part("accounts read every second", STEPS);
+    report.row("requests a second", 0, runs.iter().map(|one| one.requests_a_second));
+    report.row("cores used", 2, runs.iter().map(|one| one.cores));
+    report.row("requests a second of one core", 0, runs.iter().map(|one| one.requests_a_second / one.cores));
+    report.row("of a plain HTTP client", 0, runs.iter().map(|one| one.plain.a_second_of_one_core()));
+}
+
+fn of(n_accounts: usize) -> Run {
     let mut world = World::start(&scenario(n_accounts), |url| config(url, n_accounts));
     world.wait_until_live(n_accounts);
-    let spent = world.watch(WATCH);
-    (spent.requests / spent.seconds, spent.cpu_seconds / spent.seconds)
+    let spent = watch(std::slice::from_ref(&world), WATCH).remove(0);
+    world.callfeed.kill9();
+    let bodies = (0..n_accounts).map(|number| request(&token(number)));
+    let plain = plain_client::send(&world.url, bodies.collect(), WATCH);
+    Run { requests_a_second: spent.requests / spent.seconds, cores: spent.cpu_seconds / spent.seconds, plain }
+}
+
+fn token(number: usize) -> String {
+    format!("key-{number}")
 }
 
 fn scenario(n_accounts: usize) -> Vec<Value> {
     let account = |number: usize| {
         json!({
-            "name": format!("often-{number}"), "keys": [{"token": format!("key-{number}")}],
+            "name": format!("often-{number}"), "keys": [{"token": token(number)}],
             "limits": {"minute": 1_000_000, "day": 1_000_000}, "calls": {"count": 0, "per_hour": 0},
         })
     };
@@ -42,10 +56,22 @@ fn config(url: &str, n_accounts: usize) -> Value {
         json!({
             "name": format!("often-{number}"),
             "service": {"url": url},
-            "credentials": {"api_key": format!("key-{number}")},
+            "credentials": {"api_key": token(number)},
             "start_from": "1h",
             "poll": {"adaptive": false, "tiers": [{"age": "15m", "every": "1s"}, {"age": "1d", "every": "1h"}]},
         })
     };
     json!({"accounts": (0..n_accounts).map(account).collect::<Vec<_>>()})
+}
+
+/// What callfeed asks for, column by column.
+fn request(token: &str) -> Value {
+    json!({
+        "jsonrpc": "2.0", "id": "1", "method": "get.calls_report",
+        "params": {
+            "access_token": token, "date_from": "2026-03-02 10:00:00", "date_till": "2026-03-02 10:15:00",
+            "limit": 5000, "offset": 0, "fields": callfeed::stream::calls::Call::COLUMNS,
+            "sort": [{"field": "start_time", "order": "asc"}],
+        },
+    })
 }

@@ -1,17 +1,28 @@
-//! Figures of several steps side by side, each with its growth from the step before.
+//! One table of all figures. Each part of it has steps of its own, and each figure is printed with its growth from the
+//! step before.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, Table, presets};
 
-pub struct Steps {
+/// The most steps that a part has.
+const COLUMNS: usize = 4;
+
+pub struct Report {
     table: Table,
 }
 
-impl Steps {
-    /// `steps` names each column of figures.
-    pub fn new(title: &str, steps: impl Iterator<Item = String>) -> Steps {
+impl Report {
+    pub fn new() -> Report {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_BORDERS_ONLY).set_header(std::iter::once(title.to_owned()).chain(steps));
-        Steps { table }
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        Report { table }
+    }
+
+    /// What follows is told of these steps.
+    pub fn part(&mut self, title: &str, steps: impl IntoIterator<Item = usize>) {
+        if self.table.row_count() > 0 {
+            self.add("", []);
+        }
+        self.add(title, steps.into_iter().map(thousands));
     }
 
     /// `12.3 (x1.9)`: the figure, and how many times that of the step before it is.
@@ -22,7 +33,7 @@ impl Steps {
             let growth = growth.map_or_else(String::new, |growth| format!(" (x{growth:.2})"));
             format!("{figure:.decimals$}{growth}")
         });
-        self.table.add_row(std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>());
+        self.add(&format!("  {name}"), cells);
     }
 
     pub fn print(mut self) {
@@ -30,5 +41,18 @@ impl Steps {
             column.set_cell_alignment(CellAlignment::Right);
         }
         println!("{}", self.table);
+    }
+
+    fn add(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
+        let cells = cells.into_iter().chain(std::iter::repeat(String::new())).take(COLUMNS);
+        self.table.add_row(std::iter::once(name.to_owned()).chain(cells).map(Cell::new));
+    }
+}
+
+/// `10 000`.
+fn thousands(number: usize) -> String {
+    match number / 1000 {
+        0 => number.to_string(),
+        above => format!("{} {:03}", thousands(above), number % 1000),
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::support::{Callfeed, Servers, Setup, eventually, unique_name};
+use super::support::{Callfeed, Servers, Setup, unique_name};
 use super::usage::Usage;
 
 pub const PATIENCE: Duration = Duration::from_secs(900);
@@ -13,9 +13,11 @@ pub const PATIENCE: Duration = Duration::from_secs(900);
 pub struct World {
     pub callfeed: Callfeed,
     pub topic: String,
-    pub started: Instant,
+    /// Where the simulator answers for all its accounts.
+    pub url: String,
+    started: Instant,
     setup: Setup,
-    simulator: Callfeed,
+    _simulator: Callfeed,
 }
 
 /// What was used and done up to a moment.
@@ -25,6 +27,7 @@ pub struct Sample {
     pub usage: Usage,
     pub requests: f64,
     pub transactions: f64,
+    pub events: f64,
 }
 
 /// What was used and done between two.
@@ -33,6 +36,7 @@ pub struct Spent {
     pub cpu_seconds: f64,
     pub requests: f64,
     pub transactions: f64,
+    pub events: f64,
 }
 
 impl World {
@@ -46,12 +50,13 @@ impl World {
         simulator.wait_for_output("truth: ", PATIENCE);
         let topic = unique_name("many");
         let mut config = common_config(&topic);
-        let own = configure(&address(&simulator));
+        let url = address(&simulator);
+        let own = configure(&url);
         for (key, value) in own.as_object().expect("an object") {
             config[key] = value.clone();
         }
         let setup = Setup::new(&["run", "--config", "callfeed.yaml"]).file("callfeed.yaml", &config.to_string());
-        World { started: Instant::now(), callfeed: setup.start(), setup, topic, simulator }
+        World { started: Instant::now(), callfeed: setup.start(), setup, topic, url, _simulator: simulator }
     }
 
     /// Starts callfeed anew; the former one must have ended.
@@ -63,14 +68,21 @@ impl World {
     /// Waits until so many accounts are live, and says how long after the start that was. The log tells: ten thousand
     /// accounts at the admin port would be work for the process that is measured.
     pub fn wait_until_live(&mut self, n_accounts: usize) -> Duration {
-        eventually("all accounts to be live", PATIENCE, || {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let after = self.started.elapsed();
             let log = self.callfeed.stderr();
             assert!(self.callfeed.ended().is_none(), "callfeed ended: {log}");
             let live = log.lines().filter(|line| line.contains("status=\"live\""));
             let names: HashSet<&str> =
                 live.filter_map(|line| line.split("account=").nth(1)?.split(' ').next()).collect();
-            (names.len() >= n_accounts).then(|| self.started.elapsed())
-        })
+            if names.len() >= n_accounts {
+                return after;
+            }
+            assert!(Instant::now() < deadline, "{} of {n_accounts} accounts are live", names.len());
+            // Not so often that reading the log is what keeps the machine busy.
+            std::thread::sleep(Duration::from_millis(if n_accounts > 100 { 500 } else { 10 }));
+        }
     }
 
     pub fn sample(&self) -> Sample {
@@ -81,23 +93,35 @@ impl World {
         };
         Sample {
             at: Instant::now(),
-            usage: Usage::of(&self.callfeed.id().to_string()),
+            usage: self.usage(),
             requests: sum("callfeed_api_requests_total"),
             transactions: sum("callfeed_transaction_seconds_count"),
+            events: sum("callfeed_events_published_total"),
         }
     }
 
-    /// Lets time pass and says what was done in it.
-    pub fn watch(&self, how_long: Duration) -> Spent {
-        let before = self.sample();
-        eventually("time to pass", PATIENCE, || (before.at.elapsed() >= how_long).then_some(()));
-        self.sample().since(&before)
+    pub fn resident_mib(&self) -> f64 {
+        mib(self.usage().resident_kib)
     }
 
-    /// CPU time that the simulator has used.
-    pub fn simulator_cpu_seconds(&self) -> f64 {
-        Usage::of(&self.simulator.id().to_string()).cpu_seconds
+    pub fn peak_mib(&self) -> f64 {
+        mib(self.usage().peak_kib)
     }
+
+    fn usage(&self) -> Usage {
+        Usage::of(&self.callfeed.id().to_string())
+    }
+}
+
+/// Lets time pass, and says what each used and did in it.
+pub fn watch(worlds: &[World], how_long: Duration) -> Vec<Spent> {
+    let before: Vec<Sample> = worlds.iter().map(World::sample).collect();
+    std::thread::sleep(how_long);
+    worlds.iter().zip(&before).map(|(world, before)| world.sample().since(before)).collect()
+}
+
+fn mib(kib: Option<u64>) -> f64 {
+    kib.unwrap_or_default() as f64 / 1024.0
 }
 
 impl Sample {
@@ -107,6 +131,7 @@ impl Sample {
             cpu_seconds: self.usage.cpu_seconds - before.usage.cpu_seconds,
             requests: self.requests - before.requests,
             transactions: self.transactions - before.transactions,
+            events: self.events - before.events,
         }
     }
 }

@@ -52,6 +52,13 @@ pub struct Outcome {
     pub news: Vec<Duration>,
 }
 
+impl Outcome {
+    pub fn note_page(&mut self, n_rows: u64) {
+        self.n_pages += 1;
+        self.n_rows += n_rows;
+    }
+}
+
 impl Default for Experience {
     fn default() -> Self {
         Self { pages: BTreeMap::new(), news: BTreeMap::new(), density: None, chunk: FIRST_CHUNK }

@@ -68,7 +68,7 @@ impl Ladder {
         reading.purpose == Purpose::Tier { age: self.live_age() }
     }
 
-    fn live_age(&self) -> Duration {
+    pub fn live_age(&self) -> Duration {
         self.tiers.first().map_or(Duration::ZERO, |tier| tier.age)
     }
 }
@@ -151,6 +151,8 @@ pub struct Situation<'a> {
     /// No reading reaches behind this except into gaps: the ledger was forgotten there.
     pub floor: Instant,
     pub clocks: &'a Clocks,
+    /// The live tier was read then as well, and nothing was new. That is not stored.
+    pub looked_at: Option<Instant>,
     /// Not all of the horizon was read in the zone and through the filters that the account has now.
     pub horizon_is_stale: bool,
     pub experience: &'a Experience,
@@ -236,9 +238,12 @@ fn due_at(situation: &Situation<'_>, tier: &Tier) -> Instant {
     if situation.horizon_is_stale && tier.age == situation.ladder.horizon() {
         return situation.now;
     }
-    match situation.clocks.0.get(&tier.age) {
+    let is_live = tier.age == situation.ladder.live_age();
+    // A look that lies ahead was taken by a clock that was put back since.
+    let looked_at = situation.looked_at.filter(|at| is_live && *at <= situation.now);
+    match situation.clocks.0.get(&tier.age).copied().max(looked_at) {
         None => situation.now,
-        Some(last) => *last + situation.pace.interval(tier),
+        Some(last) => last + situation.pace.interval(tier),
     }
 }
 

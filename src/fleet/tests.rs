@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::config::parse;
+use crate::domain::call::Service;
+use crate::status::StatusBoard;
 
 /// A configuration with these accounts, and other keys in front of them.
 fn config(others: &str, accounts: &[&str]) -> Config {
@@ -75,4 +77,16 @@ fn a_disabled_account_is_as_good_as_none() {
     assert_eq!(Changes::between(&one, &both), added);
     assert_eq!(Changes::between(&with_disabled, &both), added);
     assert_eq!(Changes::between(&one, &with_disabled), Changes::default());
+}
+
+/// Only an agency's own customers go with it.
+#[test]
+fn the_customers_of_an_agency_are_found_among_names_like_its_own() {
+    let board = StatusBoard::default();
+    for name in ["acme", "acme-2", "acme-2.7", "acme.7", "acme.10", "acme2.7", "other.7"] {
+        board.register(&AccountId::new(name), Service::Uis);
+    }
+    let customers: BTreeSet<AccountId> = board.customers_of(&AccountId::new("acme")).into_iter().collect();
+    assert_eq!(customers, ids(&["acme.7", "acme.10"]));
+    assert!(board.customers_of(&AccountId::new("other.7")).is_empty());
 }

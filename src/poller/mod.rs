@@ -6,6 +6,7 @@
 
 mod fetch;
 mod missing;
+mod quiet;
 mod refresh;
 mod show;
 
@@ -33,6 +34,7 @@ use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
 use crate::progress::{OutOfOrder, Progress, Step};
 use crate::purse::{Errand, Purse};
+use crate::stream::calls;
 use crate::territory::Holding;
 
 pub use fetch::{UNKNOWN_RESET, calls_query};
@@ -67,11 +69,15 @@ pub struct Poller {
     pub experience: Experience,
     /// How often each tier is read, as the plan stands.
     pub pace: Pace,
+    /// The seconds between two readings of each tier, as they were shown last.
+    pub shown_plan: Vec<u64>,
     /// How long before now windows end.
     pub embargo: Embargo,
     /// The start of the newest row seen.
     pub newest: Option<Instant>,
     pub refresh: Refresh,
+    /// When a live reading has found nothing last, and no step was taken for it.
+    pub looked_at: Option<Instant>,
     /// After a live reading within a longer one, that goes on until then.
     pub no_interlude_before: Option<Moment>,
 }
@@ -219,6 +225,14 @@ impl Poller {
             let completed = completes_as_of.filter(|_| advance == Advance::Done);
             let completes = completed.map(|as_of| (reading.purpose, as_of));
             let step = self.step(window, advance, completes, batch.buckets);
+            if batch.records.is_empty() && completed.is_some() && self.says_nothing(&step, reading) {
+                self.looked_at = completed;
+                outcome.note_page(batch.counts.rows);
+                self.count(&batch.counts);
+                // It has begun before the frontier, so that there is no gap.
+                self.context.board.note_progress(self.account(), calls::NAME, window.till);
+                return Ok(());
+            }
             let live = self.live_in_between(reading);
             let now = self.context.clock.latest_now();
             let (pending, state) = self.progress.prepare(step, &self.ladder, self.zone(), now, &self.context.place);
@@ -240,8 +254,7 @@ impl Poller {
             };
             let (acknowledged, next) = tokio::join!(publishing, fetching);
             self.progress.apply(pending, acknowledged?)?;
-            outcome.n_pages += 1;
-            outcome.n_rows += batch.counts.rows;
+            outcome.note_page(batch.counts.rows);
             let ages = batch.news.iter().map(|start| reading.window.till.since(start.to_instant(self.zone())));
             outcome.news.extend(ages);
             self.count(&batch.counts);
@@ -412,6 +425,7 @@ impl Poller {
             coverage: self.progress.coverage(),
             floor: self.progress.floor(),
             clocks: self.progress.clocks(),
+            looked_at: self.looked_at,
             horizon_is_stale: self.progress.horizon_is_stale(),
             experience: &self.experience,
             pace: &self.pace,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Poller;
 use crate::batch::Counts;
 use crate::domain::experience::Outcome;
-use crate::domain::plan::{self, Purpose, Reading, Why};
+use crate::domain::plan::{self, Purpose, Reading, Tier, Why};
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class};
 use crate::status::{State, TierStatus, Why as StatusWhy};
@@ -47,13 +47,19 @@ impl Poller {
         }
     }
 
-    pub(super) fn show_plan(&self) {
+    /// Tells how often the tiers are read, when that has changed.
+    pub(super) fn show_plan(&mut self) {
+        let planned = |tier: &Tier| self.pace.interval(tier).as_secs();
+        if self.ladder.tiers.iter().map(planned).eq(self.shown_plan.iter().copied()) {
+            return;
+        }
         let tiers = self.ladder.tiers.iter().map(|tier| TierStatus {
             age: humantime::format_duration(tier.age).to_string(),
             promised_seconds: tier.every.as_secs(),
-            planned_seconds: self.pace.interval(tier).as_secs(),
+            planned_seconds: planned(tier),
         });
         self.context.board.note_plan(self.account(), calls::NAME, tiers.collect());
+        self.shown_plan = self.ladder.tiers.iter().map(planned).collect();
     }
 
     pub(super) fn show_wait(&self, until: Instant, why: Why) {

@@ -219,6 +219,14 @@ impl SimulatedApi {
         Ok(())
     }
 
+    /// Changes what the account's own dictionary of this method holds: `get.customer_users` of an agency, when a customer
+    /// leaves.
+    pub fn edit_table(&self, account: &str, method: &str, edit: impl FnOnce(&mut Vec<Map<String, Value>>)) -> Done {
+        let account = self.api.account_named(account)?;
+        edit(lock(&account.world).tables.entry(method.to_owned()).or_default());
+        Ok(())
+    }
+
     /// The world of a plain account or of a customer; an agency has several and none of its own.
     fn world(&self, account: &str) -> Done<&Mutex<World>> {
         match self.api.worlds_named(account).as_deref() {

@@ -179,6 +179,7 @@ impl Rehearsal {
                 coverage: &self.coverage,
                 floor: self.coverage.origin(),
                 clocks: &self.clocks,
+                looked_at: None,
                 horizon_is_stale: false,
                 experience: &self.experience,
                 pace: &pace,

@@ -44,6 +44,7 @@ struct World {
     pace: Pace,
     rhythm: Rhythm,
     lag: Duration,
+    looked_at: Option<Instant>,
     newest: Option<Instant>,
     horizon_is_stale: bool,
     now: Instant,
@@ -66,6 +67,7 @@ impl World {
             rhythm: Rhythm::default(),
             lag: Duration::ZERO,
             newest: None,
+            looked_at: None,
             horizon_is_stale: false,
             now: START,
         }
@@ -80,6 +82,7 @@ impl World {
             coverage: &self.coverage,
             floor: self.floor,
             clocks: &self.clocks,
+            looked_at: self.looked_at,
             horizon_is_stale: self.horizon_is_stale,
             experience: &self.experience,
             budget: &self.budget,
@@ -451,4 +454,23 @@ fn a_stale_horizon_is_read_at_once_whatever_its_clock_says() {
     let expected =
         Reading { window: Interval::new(START - days(30), START).unwrap(), purpose: Purpose::Tier { age: days(30) } };
     assert_eq!(readings, [expected]);
+}
+
+#[test]
+fn a_look_that_found_nothing_counts_for_the_live_tier_alone_and_not_ahead_of_the_clock() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(1));
+    world.read_all_due(1);
+    let due = |world: &World| -> Vec<Instant> {
+        world.ladder.tiers.iter().map(|tier| due_at(&world.situation(), tier)).collect()
+    };
+    let before = due(&world);
+    let looked_at = START + Duration::from_secs(90);
+    world.looked_at = Some(looked_at);
+
+    world.now = START + Duration::from_secs(100);
+    assert_eq!(due(&world)[0], looked_at + world.pace.interval(&world.ladder.tiers[0]));
+    assert_eq!(due(&world)[1..], before[1..]);
+
+    world.now = START + Duration::from_secs(80);
+    assert_eq!(due(&world), before, "the clock was put back");
 }

@@ -135,8 +135,9 @@ fn accounts_with_one_credential_share_its_points() {
     });
 }
 
+/// Thousands of them, quiet ones, are in [`super::agency`].
 #[test]
-fn five_hundred_customers_share_one_credential() {
+fn a_hundred_customers_share_one_credential() {
     let customer = |number: i64| CustomerScenario {
         id: 1000 + number,
         users: vec![UserScenario { id: 5000 + number, ..UserScenario::default() }],
@@ -144,12 +145,12 @@ fn five_hundred_customers_share_one_credential() {
         ..CustomerScenario::default()
     };
     let agency =
-        AccountScenario { limits: Limits::per(600, 30_000), customers: (0..500).map(customer).collect(), ..account() };
+        AccountScenario { limits: Limits::per(120, 6000), customers: (0..100).map(customer).collect(), ..account() };
     let poll = json!({"tiers": [{"age": "2h", "every": "1h"}, {"age": "1d", "every": "3h"}]});
     let stage = Stage::of_account(agency).configure(json!({"customers": "all", "poll": poll}));
     let rehearsal = stage.rest_for(4 * HOUR).play(async |mut rehearsal| {
         rehearsal.run_for(2 * HOUR).await.unwrap();
         rehearsal
     });
-    assert!(rehearsal.events.len() > 200, "{} customers had calls", rehearsal.events.len());
+    assert!(rehearsal.events.len() > 25, "{} customers had calls", rehearsal.events.len());
 }

@@ -103,7 +103,7 @@ impl Stage {
     }
 
     /// The facts that the events are held against: of each account, or of each customer of an agency.
-    fn accounts(&self) -> Vec<Account> {
+    pub fn accounts(&self) -> Vec<Account> {
         let config = &self.config["accounts"][0];
         let of = |name: String, timezone: &str| Account {
             name,
