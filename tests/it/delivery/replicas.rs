@@ -133,6 +133,18 @@ fn a_run_beside_a_replica_reads_its_share() {
     feed.assert_equals_truth();
 }
 
+#[test]
+fn state_of_another_group_is_told_of() {
+    let mut feed = world("classic");
+    let warning = "state was written by a replica of another `kafka.group_id`";
+    let run = |feed: &Feed| feed.setup(&["--once"]).env("POD_NAME", "replica").run(PATIENCE).stderr();
+    let (first, again) = (run(&feed), run(&feed));
+    assert!(!first.contains(warning) && !again.contains(warning), "{first}{again}");
+    feed.configure(json!({"kafka": {"group_id": format!("other-{}", feed.name)}}));
+    let third = run(&feed);
+    assert!(third.contains(warning), "{third}");
+}
+
 pub fn world(protocol: &str) -> Feed {
     let mut feed = Feed::of(standing_with(ACCOUNTS.map(|name| account(name, history(10))).to_vec()));
     configure(&mut feed, protocol, 6);

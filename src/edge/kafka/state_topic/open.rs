@@ -107,7 +107,7 @@ fn writers(
     Ok(writers)
 }
 
-fn writer(message: &BorrowedMessage<'_>) -> Option<String> {
+pub(super) fn writer(message: &BorrowedMessage<'_>) -> Option<String> {
     let header = message.headers()?.iter().find(|header| header.key == WRITER)?;
     Some(String::from_utf8_lossy(header.value?).into_owned())
 }

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{RestoreError, RestoreProgress, StateTopic, is_refusal};
+use super::{RestoreError, RestoreProgress, StateTopic, is_refusal, open};
 use crate::edge::kafka::connection::ClientLog;
 use crate::edge::kafka::content::Content;
 
@@ -29,6 +29,8 @@ pub(super) struct Reading<'a> {
     total: u64,
     records: u64,
     last_error: String,
+    /// Who wrote some of it last, and is no replica of this group.
+    stranger: Option<String>,
     content: Content,
 }
 
@@ -55,6 +57,7 @@ impl<'a> Reading<'a> {
             total: ranges.iter().map(|range| range.end.abs_diff(range.start)).sum(),
             records: 0,
             last_error: "none".to_owned(),
+            stranger: None,
             content: Content::default(),
         })
     }
@@ -84,6 +87,9 @@ impl<'a> Reading<'a> {
             }
         }
         progress(RestoreProgress { offset: self.total, ..self.progress() });
+        if let Some(writer) = &self.stranger {
+            tracing::warn!(topic = %self.state.topic, writer, group_id = self.state.group_id, "state was written by a replica of another `kafka.group_id`; while both groups run, each publishes everything");
+        }
         Ok(self.content)
     }
 
@@ -97,6 +103,10 @@ impl<'a> Reading<'a> {
             return;
         };
         self.content.put(message.partition(), key, message.payload());
+        let is_stranger = |writer: &String| !writer.starts_with(&format!("{}-", self.state.group_id));
+        if let Some(writer) = open::writer(message).filter(is_stranger) {
+            self.stranger = Some(writer);
+        }
     }
 
     fn progress(&self) -> RestoreProgress {
