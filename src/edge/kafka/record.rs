@@ -46,8 +46,9 @@ impl Record {
         BATCH_OVERHEAD + length(&self.key) + length(&self.value) + headers.sum::<usize>()
     }
 
-    /// Notes who writes the record, see [`WRITER`].
+    /// Notes who writes the record, see [`WRITER`]; whoever was to write it before does not count.
     pub(super) fn sign(&mut self, transactional_id: &str) {
+        self.headers.retain(|(name, _)| name != WRITER);
         self.headers.push((WRITER.into(), Cow::Owned(transactional_id.as_bytes().to_vec())));
     }
 
