@@ -35,6 +35,7 @@ impl Poller {
             };
             drop(spending);
             let wait = match error.class() {
+                _ if error.is_too_large() => return Err(error.into()),
                 Class::Owner | Class::Bug => return Err(error.into()),
                 Class::Retry { .. } if failures + 1 >= TRIES => return Err(error.into()),
                 Class::Retry { after } => {

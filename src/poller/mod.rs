@@ -172,9 +172,20 @@ impl Poller {
                 tracing::warn!(account = %self.account(), "the broker takes smaller records than its topic says; reading the page again");
                 Ok(None)
             }
-            Err(error) if self.is_embargo(&error, reading) => Ok(None),
+            Err(error) if self.is_embargo(&error, reading) || self.shortens_pages(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a page was too large to be taken in. From then on shorter ones are asked for.
+    fn shortens_pages(&mut self, error: &ReadError) -> bool {
+        let is_too_large = matches!(error, ReadError::Api(error) if error.is_too_large());
+        if !is_too_large || self.page_size == 1 {
+            return false;
+        }
+        self.page_size = self.page_size.div_ceil(2);
+        tracing::warn!(account = %self.account(), page_size = self.page_size, "a page does not fit into `limits.memory`, asking for shorter ones");
+        true
     }
 
     /// Whether a reading was refused since it ended too late for this API. Then the next one ends earlier.

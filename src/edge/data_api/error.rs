@@ -198,6 +198,11 @@ impl ApiError {
         refusal.mnemonic.as_deref() == Some("invalid_parameter_value") && refusal.field.as_deref() == Some("date_till")
     }
 
+    /// Whether the answer is larger than all the room there is for answers: a shorter page may fit.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.cause, Cause::Malformed(Malformed::TooLarge { .. }))
+    }
+
     /// Whether the method does not take `user_id`.
     pub(super) fn refuses_user_id(&self) -> bool {
         let Cause::Refused(refusal) = &self.cause else { return false };

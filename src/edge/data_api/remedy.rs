@@ -158,7 +158,7 @@ pub(super) const OF_NO_ROOM: &str =
 
 pub(super) fn of_malformed(malformed: &Malformed, host: &str) -> String {
     match malformed {
-        Malformed::TooLarge { .. } => "lower `poll.page_size` of the account".to_owned(),
+        Malformed::TooLarge { .. } => "raise `limits.memory`, or lower `poll.page_size` of the account".to_owned(),
         Malformed::WebPage => format!(
             "something between here and {host} answers in its place, or `service` names a web site: check the \
              address and `http.proxy`"

@@ -95,3 +95,13 @@ fn calls_that_appear_while_pages_are_read_are_not_missed() {
     feed.wait_for_rereading("acme");
     feed.assert_equals_truth();
 }
+
+/// A page that is larger than all the room for pages can never be taken in as a whole.
+#[test]
+fn pages_that_do_not_fit_into_memory_are_asked_for_shorter() {
+    let mut feed = Feed::of(standing_with(vec![account("acme", history(3000))]));
+    feed.configure(json!({"limits": {"memory": "1MiB"}, "defaults": {"poll": {"page_size": 5000}}}));
+    let process = feed.try_once();
+    assert!(process.stderr().contains("asking for shorter ones"), "{}", process.stderr());
+    feed.assert_equals_truth();
+}
