@@ -26,7 +26,7 @@ use crate::fleet::Fleet;
 use crate::group::{Group, GroupEnd};
 use crate::metrics::Metrics;
 use crate::orders::{OrderError, Orders};
-use crate::persist::persist;
+use crate::persist::{persist, told_when_slow};
 use crate::recall::Recall;
 use crate::reload::{self, Cause, Watch};
 use crate::state::StatePlace;
@@ -151,7 +151,7 @@ async fn build(
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
     let instance_id = config.kafka.instance_id.clone();
-    let group = Group::join(wiring::membership(
+    let mut group = Group::join(wiring::membership(
         config,
         &connection,
         match run {
@@ -159,6 +159,8 @@ async fn build(
             Run::Once => Tenure::Brief { instance_id },
         },
     ))?;
+    readiness.send_replace(Readiness::NotReady("joining the group"));
+    told_when_slow(&format!("consumer group {}", config.kafka.group_id), group.answered()).await;
     let settings = PublisherSettings {
         max_batch_bytes: known.max_batch_bytes(),
         observer: observer(&metrics, kafka_health.clone()),

@@ -85,6 +85,7 @@ impl Membership {
             current: current.clone(),
             stop: stop.clone(),
             is_superseded: is_superseded.clone(),
+            is_told: AtomicBool::new(false),
         };
         let thread = std::thread::Builder::new().name("kafka-membership".to_owned());
         let thread = thread.spawn(move || service.serve()).map_err(|error| InvalidProperty {
@@ -137,6 +138,8 @@ struct Service {
     current: Current,
     stop: Arc<AtomicBool>,
     is_superseded: Arc<AtomicBool>,
+    /// Whether it was told that somebody else is the member.
+    is_told: AtomicBool,
 }
 
 impl Service {
@@ -187,6 +190,8 @@ impl Service {
             RDKafkaErrorCode::FencedInstanceId => {
                 tracing::warn!("fenced while it joined the group again, joining anew");
             }
+            // It comes again with each try.
+            RDKafkaErrorCode::UnreleasedInstanceId if self.is_told.swap(true, Ordering::SeqCst) => {}
             RDKafkaErrorCode::UnreleasedInstanceId => {
                 tracing::warn!(
                     "the group still has a member with this `kafka.instance_id`, waiting for it to leave or for the end of its session"
