@@ -22,6 +22,7 @@ use super::access::{self, Operation, Resource};
 use super::connection::{Connection, InvalidProperty};
 use super::lease::Lease;
 use super::member::{Member, POLL};
+use super::standing::Standing;
 
 /// Between two tries to join with an instance id that the group believes to be in use.
 const REJOIN_EVERY: Duration = Duration::from_secs(2);
@@ -104,6 +105,12 @@ impl Membership {
         let consumer = lock(&self.current).clone()?;
         let metadata = consumer.group_metadata()?;
         consumer.context().look(&consumer).then_some(metadata)
+    }
+
+    /// By which id the group knows this member; none while it is none.
+    pub fn member_id(&self) -> Option<String> {
+        let consumer = lock(&self.current).clone()?;
+        Some(Standing::of(consumer.client())?.member_id().to_owned())
     }
 
     /// Commits offsets as this member, which the group refuses when it is none any more.
