@@ -23,14 +23,17 @@ const NOTABLE_WAIT: Duration = Duration::from_secs(5);
 
 impl Poller {
     pub(super) fn show_reading(&self) {
+        self.context.board.begin(self.account(), self.state());
+    }
+
+    fn state(&self) -> State {
         let budget = self.budget();
         let situation = self.situation(self.context.clock.planning_now(), &budget);
-        let state = if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live };
-        self.context.board.set(self.account(), state, StatusWhy::NOTHING);
+        if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live }
     }
 
     pub(super) fn show_done(&self, reading: &Reading, outcome: &Outcome) {
-        self.show_reading();
+        self.context.board.set(self.account(), self.state(), StatusWhy::NOTHING);
         if let Purpose::Tier { .. } = reading.purpose {
             self.context.board.note_live_read(self.account(), calls::NAME, reading.window.till);
         }
@@ -106,7 +109,9 @@ impl Poller {
         }
     }
 
+    /// What Kafka has acknowledged of a page.
     pub(super) fn count(&self, counts: &Counts) {
+        self.context.board.go_on(self.account(), self.state());
         self.context.board.note_progress(self.account(), calls::NAME, self.progress.coverage().frontier());
         self.context.metrics.rows_read(self.account(), calls::NAME, counts.rows);
         for (event, n) in &counts.published {
