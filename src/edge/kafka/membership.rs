@@ -22,6 +22,7 @@ use super::access::{self, Operation, Resource};
 use super::connection::{Connection, InvalidProperty};
 use super::lease::Lease;
 use super::member::{Member, POLL};
+use super::session;
 use super::standing::Standing;
 
 /// Between two tries to join with an instance id that the group believes to be in use.
@@ -220,6 +221,8 @@ impl Service {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
             let reason = access::missing(&[Operation::Read], Resource::Group(&self.settings.group_id));
             let _ = self.changes.send(Change::Refused(reason));
+        } else if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidSessionTimeout) {
+            let _ = self.changes.send(Change::Refused(session::out_of_bounds(consumer.context().session)));
         } else if is_refusal(error) {
             let _ = self.changes.send(Change::Refused(reason));
         } else {
@@ -230,17 +233,12 @@ impl Service {
 
 fn is_refusal(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
-        ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidSessionTimeout, SaslAuthenticationFailed,
-        TopicAuthorizationFailed,
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, SaslAuthenticationFailed, TopicAuthorizationFailed,
     };
     matches!(
         error.rdkafka_error_code(),
         Some(
-            ClusterAuthorizationFailed
-                | GroupAuthorizationFailed
-                | InvalidSessionTimeout
-                | SaslAuthenticationFailed
-                | TopicAuthorizationFailed
+            ClusterAuthorizationFailed | GroupAuthorizationFailed | SaslAuthenticationFailed | TopicAuthorizationFailed
         )
     )
 }

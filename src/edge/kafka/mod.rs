@@ -30,6 +30,7 @@ mod observer;
 mod producer;
 mod publisher;
 mod record;
+pub mod session;
 mod shares;
 mod standing;
 mod state_topic;

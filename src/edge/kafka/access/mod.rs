@@ -24,6 +24,9 @@ use super::fact::Fact;
 use super::topics::blocking;
 pub(super) use right::{Granted, Operation, Resource, grant, missing, needed_for_topic};
 
+pub(super) const SHORTER_TRANSACTIONS: &str =
+    "lower `transaction.timeout.ms` in `kafka.properties`, or have `transaction.max.timeout.ms` of the brokers raised";
+
 /// What members do with their group.
 const FOR_GROUP: [Operation; 1] = [Operation::Read];
 
@@ -142,6 +145,13 @@ fn judge_transactions(connection: &Connection, group_id: &str) -> Fact {
         Err(KafkaError::Transaction(error)) if error.code() == RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
             let (needed, resource) = ([Operation::Write], Resource::TransactionalIds(&prefix));
             Fact::bad(subject, missing(&needed, resource), grant(connection, &needed, resource))
+        }
+        Err(KafkaError::Transaction(error)) if error.code() == RDKafkaErrorCode::InvalidTransactionTimeout => {
+            Fact::bad(
+                subject,
+                "the brokers do not allow transactions as long as `transaction.timeout.ms`".to_owned(),
+                SHORTER_TRANSACTIONS.to_owned(),
+            )
         }
         // Another check has come in between: it may.
         Err(KafkaError::Transaction(error)) if is_fencing(error.code()) => {

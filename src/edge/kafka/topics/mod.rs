@@ -14,6 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::connection::{Connection, InvalidProperty, Unreachable};
 use super::fact::Fact;
 use super::record::MAX_RECORD_BYTES;
+pub(super) use survey::admin;
 use survey::{Seen, Survey};
 
 /// What a topic takes when it says nothing else: Kafka's own default of `max.message.bytes`.
