@@ -6,14 +6,15 @@
 //!                                              └───┘ run again: what is missing or differs is written
 //! ```
 //!
-//! What always holds: the source is only read; and a target without a mark is either empty, or holds what the source
-//! held when the mark was taken away.
+//! What always holds: what the source holds of accounts is only read; a target without a mark is either empty, or holds
+//! what the source held when the mark was taken away; and never are both without one, after the copy is complete: with
+//! `exactly_once` the marks change in one transaction.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::edge::kafka::topics::{self, Creation, TopicPlan};
-use crate::edge::kafka::{Content, Record, Unfinished};
+use crate::edge::kafka::{Content, Moved, Record, RestoreError, Unfinished};
 use crate::state::{StateKey, StatePlace};
 
 use super::seat::Seat;
@@ -37,6 +38,8 @@ pub enum MigrateError {
         "`{topic}` was begun with the state of `{from}`; complete that with `kafka.state_topic: {from}`, or name a new topic"
     )]
     OfAnother { topic: String, from: String },
+    #[error("the state of `{topic}` was moved to `{to}` once, so that nothing starts with it; name a new topic")]
+    Left { topic: String, to: String },
     #[error("`{topic}` holds `{key}`, which this callfeed does not know; migrate with the one that wrote it")]
     UnknownKey { topic: String, key: String },
     #[error(
@@ -83,11 +86,11 @@ pub async fn carry_out(
     prepare(admin, to, partitions).await?;
     let migration = Migration { admin, seat, target: StatePlace { topic: Arc::from(to), partitions } };
     let source = migration.source().await?;
-    let target = migration.read_target().await?;
+    let target = migration.unused_target().await?;
     let done = Migrated { keys: source.len(), written: 0, partitions };
     if target.unfinished.is_empty() && !target.latest.is_empty() {
         return match differing(&source, &state_of(target)) {
-            0 => Ok(done),
+            0 => migration.leave_source().await.map(|()| done),
             _ => Err(migration.not_empty().into()),
         };
     }
@@ -126,6 +129,11 @@ impl Migration<'_> {
         if let Some(mark) = content.unfinished.values().next() {
             return Err(MigrateError::OfAnother { topic: from(), from: mark.from.clone() }.into());
         }
+        // An interrupted migration may have come as far as that.
+        if let Some(mark) = content.moved.values().find(|mark| mark.to != *self.target.topic) {
+            let (topic, to, partitions) = (self.admin.place().topic.clone(), mark.to.clone(), mark.to_partitions);
+            return Err(RestoreError::Moved { topic, to, partitions }.into());
+        }
         if let Some(key) = &content.ambiguous {
             return Err(MigrateError::Ambiguous { topic: from(), key: key.clone() }.into());
         }
@@ -134,6 +142,14 @@ impl Migration<'_> {
             return Err(MigrateError::UnknownKey { topic: from(), key: key.clone() }.into());
         }
         Ok(state_of(content))
+    }
+
+    async fn unused_target(&self) -> Result<Content, AdminError> {
+        let target = self.read_target().await?;
+        match target.moved.values().next() {
+            Some(mark) => Err(MigrateError::Left { topic: self.name(), to: mark.to.clone() }.into()),
+            None => Ok(target),
+        }
     }
 
     async fn read_target(&self) -> Result<Content, AdminError> {
@@ -192,7 +208,17 @@ impl Migration<'_> {
     }
 
     async fn finish(&self) -> Result<(), AdminError> {
-        self.publish(Unfinished::clear(&self.target.topic, self.target.partitions)).await
+        let marks = [self.source_is_left(), Unfinished::clear(&self.target.topic, self.target.partitions)];
+        self.publish(marks.concat()).await
+    }
+
+    async fn leave_source(&self) -> Result<(), AdminError> {
+        self.publish(self.source_is_left()).await
+    }
+
+    fn source_is_left(&self) -> Vec<Record> {
+        let mark = Moved { to: self.name(), to_partitions: self.target.partitions };
+        mark.set(&self.admin.place().topic, self.admin.place().partitions)
     }
 
     /// A process that hung for longer than its session may have lost its seat without knowing: then a replica has
@@ -202,6 +228,7 @@ impl Migration<'_> {
             return Ok(());
         }
         self.mark(&Content::default()).await?;
+        self.publish(Moved::clear(&self.admin.place().topic, self.admin.place().partitions)).await?;
         Err(MigrateError::Moved { from: self.admin.place().topic.to_string() }.into())
     }
 
