@@ -13,6 +13,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::config::topic::collide;
+use crate::config::{Account, Config};
 use crate::edge::kafka::topics::{self, Creation, TopicPlan};
 use crate::edge::kafka::{Content, Moved, Record, RestoreError, Unfinished};
 use crate::state::{StateKey, StatePlace};
@@ -28,6 +30,12 @@ const CHUNK_RECORDS: usize = 5000;
 pub enum MigrateError {
     #[error("`{0}` is the state topic now; expected the name of a new topic")]
     SameTopic(String),
+    #[error("`{topic}` is the topic of {content} in the configuration; expected the name of a new topic")]
+    InUse { topic: String, content: &'static str },
+    #[error(
+        "`{topic}` is there already, with `cleanup.policy={policy}`, so it was not made for state; name a new topic"
+    )]
+    NotCompacted { topic: String, policy: String },
     #[error(
         "`{topic}` is there already, with {partitions} partitions; expected {expected}: add `--partitions {partitions}`, or name a new topic"
     )]
@@ -108,6 +116,9 @@ async fn prepare(admin: &StateAdmin<'_>, to: &str, partitions: i32) -> Result<()
     if to == kafka.state_topic {
         return Err(MigrateError::SameTopic(to.to_owned()).into());
     }
+    if let Some(content) = other_content(admin.config, to) {
+        return Err(MigrateError::InUse { topic: to.to_owned(), content }.into());
+    }
     let creation = kafka.create_topics.enabled.then_some(Creation {
         replication_factor: kafka.create_topics.replication_factor,
         partitions: kafka.create_topics.partitions,
@@ -118,8 +129,22 @@ async fn prepare(admin: &StateAdmin<'_>, to: &str, partitions: i32) -> Result<()
         let topic = to.to_owned();
         return Err(MigrateError::OtherPartitions { topic, partitions: found, expected: partitions }.into());
     }
+    if let Some(policy) = topics::cleanup_policy(&admin.connection, to).await?
+        && policy != "compact"
+    {
+        return Err(MigrateError::NotCompacted { topic: to.to_owned(), policy }.into());
+    }
     topics::prepare(&admin.connection, &TopicPlan::of_state(to, partitions, creation)).await?;
     Ok(())
+}
+
+/// What else the configuration has a topic for, also that of an account which is disabled.
+fn other_content(config: &Config, topic: &str) -> Option<&'static str> {
+    if collide(topic, &config.kafka.dead_letter_topic) {
+        return Some("dead letters");
+    }
+    let is_of = |account: &Account| collide(topic, &config.topics.calls.for_account(account.service, &account.id));
+    config.accounts.iter().any(is_of).then_some("events")
 }
 
 impl Migration<'_> {

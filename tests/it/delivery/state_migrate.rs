@@ -67,6 +67,14 @@ fn state_goes_on_in_a_topic_with_another_number_of_partitions() {
     let said = fails(feed.try_once(), 1);
     assert!(said.contains(&format!("callfeed state migrate --to {new}")), "{said}");
     let untouched = records_of_accounts(&feed, &old);
+    for (other, content) in [(feed.topic(), "events"), (feed.dead_letter_topic(), "dead letters")] {
+        let said = fails(feed.change_state(&["migrate", "--to", &other]), 1);
+        assert!(said.contains(&format!("is the topic of {content}")) && !said.contains("compact"), "{said}");
+    }
+    let foreign = format!("{}-foreign", feed.topic());
+    feed.kafka.create_topic(&foreign, 7, &[]);
+    let said = fails(feed.change_state(&["migrate", "--to", &foreign]), 1);
+    assert!(said.contains("so it was not made for state; name a new topic"), "{said}");
 
     let said = succeeds(feed.change_state(&["migrate", "--to", &new]));
     assert!(said.contains(&format!("state_topic: {new}\n    state_partitions: 7")), "{said}");

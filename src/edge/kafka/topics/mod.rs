@@ -160,6 +160,14 @@ pub async fn n_partitions(connection: &Connection, topic: &str) -> Result<Option
     }
 }
 
+/// How a topic is cleaned up; none when it does not exist, or does not show it.
+pub async fn cleanup_policy(connection: &Connection, topic: &str) -> Result<Option<String>, TopicProblem> {
+    let plan = TopicPlan::of_state(topic, 1, None);
+    let seen = look(connection, &plan).await?.seen.remove(topic);
+    let Some(Seen::Present { settings: Ok(settings), .. }) = seen else { return Ok(None) };
+    Ok(Some(settings.cleanup_policy.trim().to_owned()))
+}
+
 /// Refuses what cannot go on, and tells what can but should not be.
 fn refuse_bad(facts: Vec<Fact>) -> Result<(), TopicProblem> {
     for doubtful in facts.iter().filter(|fact| fact.ok && fact.remedy.is_some()) {
