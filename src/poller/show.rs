@@ -8,6 +8,7 @@ use crate::domain::experience::Outcome;
 use crate::domain::plan::{self, Purpose, Reading, Tier, Why};
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class};
+use crate::outlook::short;
 use crate::status::{State, TierStatus, Why as StatusWhy};
 use crate::stream::calls;
 
@@ -57,7 +58,7 @@ impl Poller {
             return;
         }
         let tiers = self.ladder.tiers.iter().map(|tier| TierStatus {
-            age: humantime::format_duration(tier.age).to_string(),
+            age: short(tier.age),
             promised_seconds: tier.every.as_secs(),
             planned_seconds: planned(tier),
         });
