@@ -3,7 +3,8 @@
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use crate::edge::kafka::{Change, InvalidProperty, Membership, MembershipSettings, RestoreError};
+use crate::edge::kafka::{Change, InvalidProperty, Lease, Membership, MembershipSettings, RestoreError};
+use crate::share::Share;
 use crate::territory::Territory;
 
 pub struct Group {
@@ -13,6 +14,8 @@ pub struct Group {
     first: Option<Change>,
     /// Partitions whose state is being read.
     restores: JoinSet<Result<(), RestoreError>>,
+    /// Of a process that ends, while it does not know which partitions are its own.
+    share: Option<Share>,
 }
 
 /// What of the group ends the service.
@@ -28,9 +31,10 @@ pub enum GroupEnd {
 }
 
 impl Group {
-    pub fn join(settings: MembershipSettings) -> Result<Self, InvalidProperty> {
+    /// With a share to fill, nothing is opened until all of it is known.
+    pub fn join(settings: MembershipSettings, share: Option<Share>) -> Result<Self, InvalidProperty> {
         let (membership, changes) = Membership::join(settings)?;
-        Ok(Self { membership, changes, first: None, restores: JoinSet::new() })
+        Ok(Self { membership, changes, first: None, restores: JoinSet::new(), share })
     }
 
     pub fn membership(&self) -> &Membership {
@@ -56,7 +60,10 @@ impl Group {
                     }
                 }
                 Some(Ok(Err(error))) = self.restores.join_next() => return GroupEnd::NotRestored(error),
-                else => std::future::pending().await,
+                leases = complete(&mut self.share, &self.membership) => {
+                    self.share = None;
+                    self.open(leases, territory);
+                }
             }
         }
     }
@@ -65,8 +72,10 @@ impl Group {
     fn take(&mut self, change: Change, territory: &Territory) -> Option<GroupEnd> {
         match change {
             Change::Granted(leases) => {
-                let territory = territory.clone();
-                self.restores.spawn(async move { territory.take(leases).await });
+                match &mut self.share {
+                    Some(share) => share.add(leases),
+                    None => self.open(leases, territory),
+                }
                 None
             }
             Change::Superseded => Some(GroupEnd::Superseded),
@@ -78,9 +87,22 @@ impl Group {
         }
     }
 
+    fn open(&mut self, leases: Vec<Lease>, territory: &Territory) {
+        let territory = territory.clone();
+        self.restores.spawn(async move { territory.take(leases).await });
+    }
+
     /// Takes no assignment any more: what comes is given back at once. The membership is to be left when all work has
     /// ended.
     pub fn into_membership(self) -> Membership {
         self.membership
+    }
+}
+
+/// The share of a process that ends, when it is known.
+async fn complete(share: &mut Option<Share>, membership: &Membership) -> Vec<Lease> {
+    match share {
+        Some(share) => share.complete(membership).await,
+        None => std::future::pending().await,
     }
 }

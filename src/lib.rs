@@ -76,6 +76,7 @@ pub mod pauses;
 pub mod progress;
 pub mod purse;
 pub mod recall;
+pub mod share;
 pub mod stagger;
 pub mod state;
 pub mod store;

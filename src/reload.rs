@@ -12,12 +12,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{self, Config, Problems};
 use crate::context::Context;
-use crate::fleet::Fleet;
+use crate::domain::call::AccountId;
+use crate::fleet::{Changes, Fleet};
 use crate::orders::{OrderError, Outcome};
 use crate::service::ServiceError;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Accounts that a line of the log names.
+const NAMED: usize = 10;
 
 /// Why a configuration is not followed.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +126,8 @@ pub async fn reload(watch: &Watch, cause: Cause, fleet: &mut Fleet, context: &Co
     let outcome = match loaded.and_then(|config| Ok(fleet.follow(config)?)) {
         Ok(changes) => {
             let (n_added, n_removed, n_changed) = (changes.added.len(), changes.removed.len(), changes.changed.len());
-            tracing::info!(?cause, n_added, n_removed, n_changed, "configuration reloaded");
+            let names = names(&changes);
+            tracing::info!(?cause, n_added, n_removed, n_changed, names, "configuration reloaded");
             context.board.config_loaded(now);
             context.metrics.config_loaded(now);
             Ok(format!("reloaded: {n_added} accounts added, {n_removed} removed, {n_changed} changed"))
@@ -145,6 +150,16 @@ pub async fn reload(watch: &Watch, cause: Cause, fleet: &mut Fleet, context: &Co
         context.recall.all();
     }
     outcome
+}
+
+/// The accounts that are added, removed or changed, in the order of these words; the first of many.
+fn names(changes: &Changes) -> String {
+    let all: Vec<&str> =
+        [&changes.added, &changes.removed, &changes.changed].into_iter().flatten().map(AccountId::as_str).collect();
+    match all.len().saturating_sub(NAMED) {
+        0 => all.join(", "),
+        more => format!("{} and {more} more", all[..NAMED].join(", ")),
+    }
 }
 
 async fn load(path: &Path, current: &Config) -> Result<Config, Refusal> {
@@ -187,6 +202,15 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(content_after(&mut watch, 2), "that it is gone is told as well");
         assert!(!content_after(&mut watch, 3));
+    }
+
+    #[test]
+    fn the_first_ten_accounts_are_named() {
+        let ids = |names: &[&str]| names.iter().map(|name| AccountId::new(name)).collect();
+        let mut changes = Changes { added: ids(&["c"]), removed: ids(&["b"]), changed: ids(&["a"]) };
+        assert_eq!(names(&changes), "c, b, a");
+        changes.changed = (0..10).map(|n| AccountId::new(&format!("n{n}"))).collect();
+        assert_eq!(names(&changes), "c, b, n0, n1, n2, n3, n4, n5, n6, n7 and 2 more");
     }
 
     #[tokio::test]

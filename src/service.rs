@@ -151,14 +151,11 @@ async fn build(
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
     let instance_id = config.kafka.instance_id.clone();
-    let mut group = Group::join(wiring::membership(
-        config,
-        &connection,
-        match run {
-            Run::Forever => Tenure::Static { instance_id },
-            Run::Once => Tenure::Brief { instance_id },
-        },
-    ))?;
+    let (tenure, share) = match run {
+        Run::Forever => (Tenure::Static { instance_id }, None),
+        Run::Once => (Tenure::Brief { instance_id }, Some(wiring::share(config, &connection)?)),
+    };
+    let mut group = Group::join(wiring::membership(config, &connection, tenure), share)?;
     readiness.send_replace(Readiness::NotReady("joining the group"));
     told_when_slow(&format!("consumer group {}", config.kafka.group_id), group.answered()).await;
     let settings = PublisherSettings {

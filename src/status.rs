@@ -10,7 +10,8 @@
 //!
 //! The board decides nothing: what an account does next follows from its coverage and from the answers of the API.
 //! No lock is held while anything else runs. What always holds: `since` is the moment of the last change of status or
-//! reason, so that a try that fails again every five minutes does not look like a new failure.
+//! reason, and what is blocked stays so until a try has succeeded, so that a try that fails again every five minutes does
+//! not look like a new failure.
 
 mod config;
 
@@ -191,6 +192,24 @@ impl StatusBoard {
     /// An account that is not on the board is left off it: its task may end a moment after it was removed.
     pub fn set(&self, account: &AccountId, state: State, why: Why) -> bool {
         self.set_at(account, state, why, self.clock.now())
+    }
+
+    /// Notes what an account is about to do. One that is blocked stays so until that has succeeded: see [`Self::set`].
+    pub fn begin(&self, account: &AccountId, state: State) {
+        if !self.is_blocked(account) {
+            self.set(account, state, Why::NOTHING);
+        }
+    }
+
+    /// Notes that a part of what an account does has succeeded.
+    pub fn go_on(&self, account: &AccountId, state: State) {
+        if self.is_blocked(account) {
+            self.set(account, state, Why::NOTHING);
+        }
+    }
+
+    fn is_blocked(&self, account: &AccountId) -> bool {
+        self.lock().get(account).is_some_and(|entry| entry.state == State::Blocked)
     }
 
     /// Notes how far a stream has been read without a gap at its new end.
@@ -374,6 +393,20 @@ mod tests {
             assert_eq!((shown.status, shown.since), (state, at(since)), "at {when}");
             assert_eq!((shown.reason, shown.remedy), (why.reason, why.remedy), "at {when}");
         }
+    }
+
+    #[test]
+    fn what_is_blocked_stays_so_until_something_has_succeeded() {
+        let board = board();
+        board.begin(&acme(), State::Backfilling);
+        board.go_on(&acme(), State::Live);
+        assert_eq!(shown(&board).status, State::Backfilling, "the end of a reading tells more than a page");
+        board.set(&acme(), State::Blocked, blocked("no such topic"));
+        board.begin(&acme(), State::Live);
+        let still = shown(&board);
+        assert_eq!((still.status, still.reason.as_deref()), (State::Blocked, Some("no such topic")));
+        board.go_on(&acme(), State::Backfilling);
+        assert_eq!((shown(&board).status, shown(&board).reason), (State::Backfilling, None));
     }
 
     #[test]

@@ -9,8 +9,11 @@ use crate::domain::call::AccountId;
 use crate::edge::admin::ReadToken;
 use crate::edge::data_api::{self, BadUrl, Client, Http, HttpSettings, HttpSetupError, SecretSource, SecretString};
 use crate::edge::kafka::topics::{Creation, TopicPlan, Topics};
-use crate::edge::kafka::{Connection, Delivery, Membership, MembershipSettings, PublisherSettings, Tenure, Vacancies};
+use crate::edge::kafka::{
+    Connection, Delivery, InvalidProperty, Membership, MembershipSettings, PublisherSettings, Shares, Tenure, Vacancies,
+};
 use crate::edge::registry::{Credentials as RegistryCredentials, RegistryError, SchemaRegistry};
+use crate::share::Share;
 
 /// The client of the Data API that all credentials share.
 pub fn http(config: &Config) -> Result<Http, HttpSetupError> {
@@ -119,6 +122,12 @@ pub fn vacancies(config: &Config) -> Result<Vacancies, config::SecretError> {
         n_partitions: config.kafka.state_partitions,
         other_topic: config.kafka.dead_letter_topic.clone(),
     })
+}
+
+/// What a process that ends waits for.
+pub fn share(config: &Config, connection: &Connection) -> Result<Share, InvalidProperty> {
+    let shares = Shares::of(connection, &config.kafka.group_id, &config.kafka.state_topic)?;
+    Ok(Share::new(shares, config.kafka.state_partitions))
 }
 
 /// The topics that are known before any account is asked.

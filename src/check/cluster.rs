@@ -2,8 +2,8 @@
 
 use crate::config::{Config, Delivery};
 use crate::context::subject_of;
-use crate::edge::kafka::access;
 use crate::edge::kafka::topics::{self, TopicPlan};
+use crate::edge::kafka::{access, session};
 use crate::edge::registry::{Compatibility, RegistryError, SchemaRegistry};
 use crate::stream::calls;
 use crate::wiring;
@@ -23,6 +23,7 @@ pub(super) async fn kafka(config: &Config, plan: &TopicPlan) -> Vec<Finding> {
     // A cluster that does not answer is told once.
     if facts.first().is_some_and(|cluster| cluster.ok) {
         facts.push(access::group(&connection, &config.kafka.group_id).await);
+        facts.extend(session::refused(&connection).await);
         if config.kafka.delivery == Delivery::ExactlyOnce {
             facts.push(access::transactions(&connection, &config.kafka.group_id).await);
         }

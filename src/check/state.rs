@@ -22,7 +22,7 @@ pub(super) async fn unknown(config: &Config) -> Option<Finding> {
     };
     let names = format!("`{}`{}", first(&unknown).join("`, `"), more(&unknown));
     let remedy = format!(
-        "a renamed account is a new one, and its calls are published anew under the new name: keep the former name; for one that is gone, `callfeed state forget {example}`"
+        "a renamed account is a new one, and its calls are published anew under the new name: keep the former name; for one that is gone, stop all replicas and run `callfeed state forget {example}`"
     );
     Some(Finding::doubtful(
         SUBJECT,

@@ -3,6 +3,8 @@
 //! Only coverage is given up. The ledger stays: a call that is read again and has not changed since is no news. Where
 //! the ledger was forgotten, behind its floor, nothing tells that a call was published, and it would be published again.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -10,6 +12,9 @@ use jiff::tz::TimeZone;
 use super::call::AccountId;
 use super::coverage::Coverage;
 use super::time::{Instant, Interval, LocalTime};
+
+/// The start of reading is moved back by no more at once: what is mistyped is years away, and cannot be taken back.
+const FURTHEST: Duration = Duration::from_hours(366 * 24);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RewindError {
@@ -23,6 +28,10 @@ pub enum RewindError {
     NoZone { account: AccountId },
     #[error("nothing of `{account}` was read after {frontier}, so there is nothing to read again from {to} on")]
     NothingRead { account: AccountId, frontier: Instant, to: Instant },
+    #[error(
+        "{to} is more than a year before {origin}, from where on `{account}` is read; if it is meant, go back year by year"
+    )]
+    TooEarly { account: AccountId, to: Instant, origin: Instant },
     #[error(
         "calls of `{account}` that started from {} till {} would be published again, as CREATED with revision 1: which of them were published is known only from {floor} on; rewind to that, or, if consumers can take it, ask to republish them",
         first.from, first.till
@@ -106,6 +115,10 @@ pub fn checked(
 ) -> Result<Rewind, RewindError> {
     let account = account.clone();
     let Some(to) = to.instant(zone) else { return Err(RewindError::NoZone { account }) };
+    let origin = coverage.origin();
+    if origin.since(to) > FURTHEST {
+        return Err(RewindError::TooEarly { account, to, origin });
+    }
     let Some(what) = rewind(coverage, floor, to) else {
         return Err(RewindError::NothingRead { account, frontier: coverage.frontier(), to });
     };
@@ -163,6 +176,19 @@ mod tests {
 
         let forgotten = rewind(&coverage(10, &[(10, 40)]), at(20), at(4)).unwrap();
         assert_eq!((forgotten.published_again, forgotten.floor), (vec![interval(10, 20)], at(20)));
+    }
+
+    #[test]
+    fn a_moment_years_before_the_first_is_a_mistake() {
+        const YEAR: i64 = 366 * 86_400;
+        let read = coverage(5 * YEAR, &[(5 * YEAR, 6 * YEAR)]);
+        let back_to = |to| {
+            let account = AccountId::new("acme");
+            checked(&account, &read, at(5 * YEAR), Moment::At(at(to)), None, false).map(|what| what.coverage.origin())
+        };
+        assert_eq!(back_to(4 * YEAR).unwrap(), at(4 * YEAR));
+        let refused = back_to(4 * YEAR - 1).unwrap_err();
+        assert!(matches!(refused, RewindError::TooEarly { .. }), "{refused}");
     }
 
     #[test]

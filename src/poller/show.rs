@@ -8,6 +8,7 @@ use crate::domain::experience::Outcome;
 use crate::domain::plan::{self, Purpose, Reading, Tier, Why};
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class};
+use crate::outlook::short;
 use crate::status::{State, TierStatus, Why as StatusWhy};
 use crate::stream::calls;
 
@@ -23,14 +24,17 @@ const NOTABLE_WAIT: Duration = Duration::from_secs(5);
 
 impl Poller {
     pub(super) fn show_reading(&self) {
+        self.context.board.begin(self.account(), self.state());
+    }
+
+    fn state(&self) -> State {
         let budget = self.budget();
         let situation = self.situation(self.context.clock.planning_now(), &budget);
-        let state = if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live };
-        self.context.board.set(self.account(), state, StatusWhy::NOTHING);
+        if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live }
     }
 
     pub(super) fn show_done(&self, reading: &Reading, outcome: &Outcome) {
-        self.show_reading();
+        self.context.board.set(self.account(), self.state(), StatusWhy::NOTHING);
         if let Purpose::Tier { .. } = reading.purpose {
             self.context.board.note_live_read(self.account(), calls::NAME, reading.window.till);
         }
@@ -54,7 +58,7 @@ impl Poller {
             return;
         }
         let tiers = self.ladder.tiers.iter().map(|tier| TierStatus {
-            age: humantime::format_duration(tier.age).to_string(),
+            age: short(tier.age),
             promised_seconds: tier.every.as_secs(),
             planned_seconds: planned(tier),
         });
@@ -106,7 +110,9 @@ impl Poller {
         }
     }
 
+    /// What Kafka has acknowledged of a page.
     pub(super) fn count(&self, counts: &Counts) {
+        self.context.board.go_on(self.account(), self.state());
         self.context.board.note_progress(self.account(), calls::NAME, self.progress.coverage().frontier());
         self.context.metrics.rows_read(self.account(), calls::NAME, counts.rows);
         for (event, n) in &counts.published {

@@ -6,14 +6,17 @@
 //!                                              └───┘ run again: what is missing or differs is written
 //! ```
 //!
-//! What always holds: the source is only read; and a target without a mark is either empty, or holds what the source
-//! held when the mark was taken away.
+//! What always holds: what the source holds of accounts is only read; a target without a mark is either empty, or holds
+//! what the source held when the mark was taken away; and never are both without one, after the copy is complete: with
+//! `exactly_once` the marks change in one transaction.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::config::topic::collide;
+use crate::config::{Account, Config};
 use crate::edge::kafka::topics::{self, Creation, TopicPlan};
-use crate::edge::kafka::{Content, Record, Unfinished};
+use crate::edge::kafka::{Content, Moved, Record, RestoreError, Unfinished};
 use crate::state::{StateKey, StatePlace};
 
 use super::seat::Seat;
@@ -27,6 +30,12 @@ const CHUNK_RECORDS: usize = 5000;
 pub enum MigrateError {
     #[error("`{0}` is the state topic now; expected the name of a new topic")]
     SameTopic(String),
+    #[error("`{topic}` is the topic of {content} in the configuration; expected the name of a new topic")]
+    InUse { topic: String, content: &'static str },
+    #[error(
+        "`{topic}` is there already, with `cleanup.policy={policy}`, so it was not made for state; name a new topic"
+    )]
+    NotCompacted { topic: String, policy: String },
     #[error(
         "`{topic}` is there already, with {partitions} partitions; expected {expected}: add `--partitions {partitions}`, or name a new topic"
     )]
@@ -37,6 +46,8 @@ pub enum MigrateError {
         "`{topic}` was begun with the state of `{from}`; complete that with `kafka.state_topic: {from}`, or name a new topic"
     )]
     OfAnother { topic: String, from: String },
+    #[error("the state of `{topic}` was moved to `{to}` once, so that nothing starts with it; name a new topic")]
+    Left { topic: String, to: String },
     #[error("`{topic}` holds `{key}`, which this callfeed does not know; migrate with the one that wrote it")]
     UnknownKey { topic: String, key: String },
     #[error(
@@ -83,11 +94,11 @@ pub async fn carry_out(
     prepare(admin, to, partitions).await?;
     let migration = Migration { admin, seat, target: StatePlace { topic: Arc::from(to), partitions } };
     let source = migration.source().await?;
-    let target = migration.read_target().await?;
+    let target = migration.unused_target().await?;
     let done = Migrated { keys: source.len(), written: 0, partitions };
     if target.unfinished.is_empty() && !target.latest.is_empty() {
         return match differing(&source, &state_of(target)) {
-            0 => Ok(done),
+            0 => migration.leave_source().await.map(|()| done),
             _ => Err(migration.not_empty().into()),
         };
     }
@@ -105,6 +116,9 @@ async fn prepare(admin: &StateAdmin<'_>, to: &str, partitions: i32) -> Result<()
     if to == kafka.state_topic {
         return Err(MigrateError::SameTopic(to.to_owned()).into());
     }
+    if let Some(content) = other_content(admin.config, to) {
+        return Err(MigrateError::InUse { topic: to.to_owned(), content }.into());
+    }
     let creation = kafka.create_topics.enabled.then_some(Creation {
         replication_factor: kafka.create_topics.replication_factor,
         partitions: kafka.create_topics.partitions,
@@ -115,8 +129,22 @@ async fn prepare(admin: &StateAdmin<'_>, to: &str, partitions: i32) -> Result<()
         let topic = to.to_owned();
         return Err(MigrateError::OtherPartitions { topic, partitions: found, expected: partitions }.into());
     }
+    if let Some(policy) = topics::cleanup_policy(&admin.connection, to).await?
+        && policy != "compact"
+    {
+        return Err(MigrateError::NotCompacted { topic: to.to_owned(), policy }.into());
+    }
     topics::prepare(&admin.connection, &TopicPlan::of_state(to, partitions, creation)).await?;
     Ok(())
+}
+
+/// What else the configuration has a topic for, also that of an account which is disabled.
+fn other_content(config: &Config, topic: &str) -> Option<&'static str> {
+    if collide(topic, &config.kafka.dead_letter_topic) {
+        return Some("dead letters");
+    }
+    let is_of = |account: &Account| collide(topic, &config.topics.calls.for_account(account.service, &account.id));
+    config.accounts.iter().any(is_of).then_some("events")
 }
 
 impl Migration<'_> {
@@ -126,6 +154,11 @@ impl Migration<'_> {
         if let Some(mark) = content.unfinished.values().next() {
             return Err(MigrateError::OfAnother { topic: from(), from: mark.from.clone() }.into());
         }
+        // An interrupted migration may have come as far as that.
+        if let Some(mark) = content.moved.values().find(|mark| mark.to != *self.target.topic) {
+            let (topic, to, partitions) = (self.admin.place().topic.clone(), mark.to.clone(), mark.to_partitions);
+            return Err(RestoreError::Moved { topic, to, partitions }.into());
+        }
         if let Some(key) = &content.ambiguous {
             return Err(MigrateError::Ambiguous { topic: from(), key: key.clone() }.into());
         }
@@ -134,6 +167,14 @@ impl Migration<'_> {
             return Err(MigrateError::UnknownKey { topic: from(), key: key.clone() }.into());
         }
         Ok(state_of(content))
+    }
+
+    async fn unused_target(&self) -> Result<Content, AdminError> {
+        let target = self.read_target().await?;
+        match target.moved.values().next() {
+            Some(mark) => Err(MigrateError::Left { topic: self.name(), to: mark.to.clone() }.into()),
+            None => Ok(target),
+        }
     }
 
     async fn read_target(&self) -> Result<Content, AdminError> {
@@ -192,7 +233,17 @@ impl Migration<'_> {
     }
 
     async fn finish(&self) -> Result<(), AdminError> {
-        self.publish(Unfinished::clear(&self.target.topic, self.target.partitions)).await
+        let marks = [self.source_is_left(), Unfinished::clear(&self.target.topic, self.target.partitions)];
+        self.publish(marks.concat()).await
+    }
+
+    async fn leave_source(&self) -> Result<(), AdminError> {
+        self.publish(self.source_is_left()).await
+    }
+
+    fn source_is_left(&self) -> Vec<Record> {
+        let mark = Moved { to: self.name(), to_partitions: self.target.partitions };
+        mark.set(&self.admin.place().topic, self.admin.place().partitions)
     }
 
     /// A process that hung for longer than its session may have lost its seat without knowing: then a replica has
@@ -202,6 +253,7 @@ impl Migration<'_> {
             return Ok(());
         }
         self.mark(&Content::default()).await?;
+        self.publish(Moved::clear(&self.admin.place().topic, self.admin.place().partitions)).await?;
         Err(MigrateError::Moved { from: self.admin.place().topic.to_string() }.into())
     }
 

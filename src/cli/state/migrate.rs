@@ -11,8 +11,9 @@ use crate::state_admin::migrate::{self, Migrated};
 
 /// Move the state of all accounts to a new topic with another number of partitions
 ///
-/// The new topic is created where `kafka.create_topics` allows it. The copy is verified, and the old topic stays as it is.
-/// When it is interrupted, run it again: until it is complete, no callfeed starts with the new topic.
+/// The new topic is created where `kafka.create_topics` allows it. The copy is verified, and the old topic stays
+/// as it is, but for a mark: no callfeed starts with it any more. When it is interrupted, run it again: until it is complete,
+/// no callfeed starts with the new topic.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: callfeed state migrate --to callfeed.state-24 --partitions 24 --config callfeed.yaml\n\
@@ -56,5 +57,5 @@ fn tell(config: &Config, to: &str, migrated: Migrated, out: &mut impl Write) -> 
     }
     writeln!(out, "set these keys for all replicas, then start them:")?;
     writeln!(out, "  kafka:\n    state_topic: {to}\n    state_partitions: {partitions}")?;
-    writeln!(out, "`{from}` is as it was; delete it when the replicas run with `{to}`")
+    writeln!(out, "`{from}` is marked, so that no callfeed starts with it; delete it when the replicas run with `{to}`")
 }

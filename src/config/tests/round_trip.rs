@@ -17,6 +17,11 @@ fn period(least: u64) -> impl Strategy<Value = Period> {
     (1..400_u64, unit).prop_map(move |(count, unit)| Period(Duration::from_millis((count * unit).max(least))))
 }
 
+/// Less than half of the usual `transaction.timeout.ms`.
+fn commit_interval() -> impl Strategy<Value = Period> {
+    (1..22_500_u64).prop_map(|millis| Period(Duration::from_millis(millis)))
+}
+
 fn size() -> impl Strategy<Value = Size> {
     (1_048_576..u64::MAX / 2)
         .prop_flat_map(|size| (Just(size), 0..30_u32))
@@ -51,7 +56,7 @@ fn properties() -> impl Strategy<Value = Properties> {
 fn kafka() -> impl Strategy<Value = RawKafka> {
     let topics = ("s[a-z.-]{0,9}", "d[a-z.-]{0,9}");
     let numbers = (1..=10_000_i64, 1..=1_000_000_i64, 1..=32_767_i64, any::<bool>());
-    (properties(), "[a-z]{1,9}", option::of(public()), topics, period(1), numbers).prop_map(
+    (properties(), "[a-z]{1,9}", option::of(public()), topics, commit_interval(), numbers).prop_map(
         |(
             properties,
             group_id,

@@ -134,7 +134,9 @@ fn refused(error: &OrderError) -> Response {
         OrderError::NotHere(_) => StatusCode::NOT_FOUND,
         OrderError::Pending => StatusCode::ACCEPTED,
         OrderError::Rewind(RewindError::BadTime(_) | RewindError::NoZone { .. }) => StatusCode::BAD_REQUEST,
-        OrderError::Rewind(RewindError::NothingRead { .. } | RewindError::WouldRepublish { .. })
+        OrderError::Rewind(
+            RewindError::NothingRead { .. } | RewindError::TooEarly { .. } | RewindError::WouldRepublish { .. },
+        )
         | OrderError::Busy
         | OrderError::Refused(_) => StatusCode::CONFLICT,
     };

@@ -45,7 +45,7 @@ pub struct Unreachable {
 
 /// librdkafka does not take a property that was set for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("kafka client property `{name}` is not accepted: {reason}; see `kafka.properties` in the configuration")]
+#[error("{} not accepted: {reason}; see `kafka.properties` in the configuration", subject(name))]
 pub struct InvalidProperty {
     pub name: String,
     pub reason: String,
@@ -119,6 +119,14 @@ impl Connection {
 
 pub(super) type Inquirer = BaseConsumer<ClientLog>;
 
+/// For the properties together.
+const ALL: &str = "*";
+
+/// Some faults lie in no single property.
+fn subject(name: &str) -> String {
+    if name == ALL { "kafka's client properties are".to_owned() } else { format!("kafka client property `{name}` is") }
+}
+
 impl InvalidProperty {
     pub(super) fn of(error: &KafkaError, mask: &Mask) -> Self {
         match error {
@@ -126,7 +134,7 @@ impl InvalidProperty {
                 Self { name: name.clone(), reason: mask.apply(description) }
             }
             // librdkafka finds some faults only when it puts all properties together; the text names them.
-            other => Self { name: "*".to_owned(), reason: mask.apply(&other.to_string()) },
+            other => Self { name: ALL.to_owned(), reason: mask.apply(&other.to_string()) },
         }
     }
 }

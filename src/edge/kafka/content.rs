@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::unfinished::{self, Unfinished};
+use super::mark::{MOVED, Moved, UNFINISHED, Unfinished};
 
 /// What lies in partitions of the state topic, whether it makes sense or not.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,16 +13,18 @@ pub struct Content {
     pub ambiguous: Option<String>,
     /// The partitions with a mark that they are not complete.
     pub unfinished: BTreeMap<i32, Unfinished>,
+    /// The partitions with a mark that the state is elsewhere.
+    pub moved: BTreeMap<i32, Moved>,
 }
 
 impl Content {
     /// Takes the next record in.
     pub(super) fn put(&mut self, partition: i32, key: &str, value: Option<&[u8]>) {
         match value {
-            _ if key == unfinished::KEY => match value {
-                Some(value) => drop(self.unfinished.insert(partition, Unfinished::read(value))),
-                None => drop(self.unfinished.remove(&partition)),
-            },
+            Some(value) if key == UNFINISHED => drop(self.unfinished.insert(partition, Unfinished::read(value))),
+            None if key == UNFINISHED => drop(self.unfinished.remove(&partition)),
+            Some(value) if key == MOVED => drop(self.moved.insert(partition, Moved::read(value))),
+            None if key == MOVED => drop(self.moved.remove(&partition)),
             Some(value) => {
                 let former = self.latest.insert(key.to_owned(), (partition, value.to_vec()));
                 if former.is_some_and(|(other, _)| other != partition) {
@@ -49,16 +51,20 @@ mod tests {
             (0, "a/acme/calls/coverage", Some("2")),
             (1, "a/globex/calls/coverage", Some("1")),
             (1, "a/globex/calls/coverage", None),
-            (0, unfinished::KEY, Some(r#"{"from": "old", "from_partitions": 4}"#)),
-            (1, unfinished::KEY, Some("?")),
-            (1, unfinished::KEY, None),
+            (0, UNFINISHED, Some(r#"{"from": "old", "from_partitions": 4}"#)),
+            (1, UNFINISHED, Some("?")),
+            (1, UNFINISHED, None),
+            (0, MOVED, Some(r#"{"to": "new", "to_partitions": 7}"#)),
+            (1, MOVED, Some("?")),
+            (1, MOVED, None),
         ];
         for (partition, key, value) in records {
             content.put(partition, key, value.map(str::as_bytes));
         }
         let latest = HashMap::from([("a/acme/calls/coverage".to_owned(), (0, b"2".to_vec()))]);
         let unfinished = BTreeMap::from([(0, Unfinished { from: "old".to_owned(), from_partitions: 4 })]);
-        assert_eq!(content, Content { latest, ambiguous: None, unfinished });
+        let moved = BTreeMap::from([(0, Moved { to: "new".to_owned(), to_partitions: 7 })]);
+        assert_eq!(content, Content { latest, ambiguous: None, unfinished, moved });
 
         content.put(1, "a/acme/calls/coverage", None);
         assert_eq!(content.latest.len(), 1, "the key of another partition is another one");

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::connection::{ClientLog, InvalidProperty};
 use super::lease::{Issued, Lease};
 use super::membership::{Change, MembershipSettings, Tenure, lock};
+use super::session;
 use super::standing::Standing;
 
 /// How long those who work for a partition may take to finish. Far below `max.poll.interval.ms`, after which the group
@@ -27,9 +28,6 @@ pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// The shortest session that brokers take by default.
 const BRIEF_SESSION: Duration = Duration::from_secs(6);
-
-/// What librdkafka takes when nothing is set.
-const USUAL_SESSION: Duration = Duration::from_secs(45);
 
 pub(super) struct Member {
     pub log: ClientLog,
@@ -63,20 +61,22 @@ impl Member {
         let is_classic = config.get("group.protocol") != Some("consumer");
         if is_classic {
             config.set("partition.assignment.strategy", "cooperative-sticky");
-            if matches!(settings.tenure, Tenure::Brief { .. }) && config.get("session.timeout.ms").is_none() {
+            let is_set = |name| config.get(name).is_some();
+            let is_free = !is_set("session.timeout.ms") && !is_set("heartbeat.interval.ms");
+            if matches!(settings.tenure, Tenure::Brief { .. }) && is_free {
                 config.set("session.timeout.ms", BRIEF_SESSION.as_millis().to_string());
             }
         }
         let log = settings.connection.log("group member");
         let mask = Arc::clone(&log.mask);
-        let session = config.get("session.timeout.ms").and_then(|millis| millis.parse().ok());
+        let set = config.get("session.timeout.ms").and_then(|millis| millis.parse().ok());
         let member = Member {
             log,
             topic: settings.topic.clone(),
             leases: Mutex::default(),
             changes,
             stop,
-            session: session.map_or(USUAL_SESSION, Duration::from_millis),
+            session: set.map_or(session::USUAL, Duration::from_millis),
             is_classic,
             standing: Mutex::default(),
             is_settled: AtomicBool::new(false),

@@ -22,6 +22,8 @@ use super::access::{self, Operation, Resource};
 use super::connection::{Connection, InvalidProperty};
 use super::lease::Lease;
 use super::member::{Member, POLL};
+use super::session;
+use super::standing::Standing;
 
 /// Between two tries to join with an instance id that the group believes to be in use.
 const REJOIN_EVERY: Duration = Duration::from_secs(2);
@@ -105,6 +107,12 @@ impl Membership {
         let consumer = lock(&self.current).clone()?;
         let metadata = consumer.group_metadata()?;
         consumer.context().look(&consumer).then_some(metadata)
+    }
+
+    /// By which id the group knows this member; none while it is none.
+    pub fn member_id(&self) -> Option<String> {
+        let consumer = lock(&self.current).clone()?;
+        Some(Standing::of(consumer.client())?.member_id().to_owned())
     }
 
     /// Commits offsets as this member, which the group refuses when it is none any more.
@@ -218,6 +226,8 @@ impl Service {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
             let reason = access::missing(&[Operation::Read], Resource::Group(&self.settings.group_id));
             let _ = self.changes.send(Change::Refused(reason));
+        } else if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidSessionTimeout) {
+            let _ = self.changes.send(Change::Refused(session::out_of_bounds(consumer.context().session)));
         } else if is_refusal(error) {
             let _ = self.changes.send(Change::Refused(reason));
         } else {
@@ -228,17 +238,12 @@ impl Service {
 
 fn is_refusal(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
-        ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidSessionTimeout, SaslAuthenticationFailed,
-        TopicAuthorizationFailed,
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, SaslAuthenticationFailed, TopicAuthorizationFailed,
     };
     matches!(
         error.rdkafka_error_code(),
         Some(
-            ClusterAuthorizationFailed
-                | GroupAuthorizationFailed
-                | InvalidSessionTimeout
-                | SaslAuthenticationFailed
-                | TopicAuthorizationFailed
+            ClusterAuthorizationFailed | GroupAuthorizationFailed | SaslAuthenticationFailed | TopicAuthorizationFailed
         )
     )
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::access;
 use super::connection::{Connection, InvalidProperty, Unreachable};
 use super::lease::Lease;
 use super::membership::Membership;
@@ -93,9 +94,7 @@ pub enum StartError {
         "another process uses the transactional id `{transactional_id}`; each replica needs a `kafka.instance_id` of its own"
     )]
     Contended { transactional_id: String },
-    #[error(
-        "kafka refuses transactions of `{transactional_id}`: {reason}; callfeed's principal needs the operation WRITE on TRANSACTIONAL_ID `{transactional_id}`"
-    )]
+    #[error("kafka refuses transactions of `{transactional_id}`: {reason}; {}", what_helps(transactional_id, reason))]
     Refused { transactional_id: String, reason: String },
     #[error("the producer's thread does not run: {0}")]
     Thread(String),
@@ -106,6 +105,14 @@ impl StartError {
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Contended { .. })
     }
+}
+
+/// What to do when transactions are refused. The producer hands on the words of librdkafka alone.
+fn what_helps(transactional_id: &str, reason: &str) -> String {
+    if reason.contains("transaction.timeout.ms") {
+        return access::SHORTER_TRANSACTIONS.to_owned();
+    }
+    format!("callfeed's principal needs the operation WRITE on TRANSACTIONAL_ID `{transactional_id}`")
 }
 
 /// Publishes steps. A cheap handle: clones share one producer.
@@ -270,6 +277,19 @@ mod tests {
         let restored = state.restore(&state.all_partitions(), Duration::from_secs(30), |_| {}).await.unwrap();
         let expected = [("acme".to_owned(), b"2".to_vec()), ("other".to_owned(), b"1".to_vec())];
         assert_eq!(restored, expected.into_iter().collect());
+    }
+
+    #[test]
+    fn a_refusal_names_the_right_only_when_that_is_missing() {
+        let refused = |reason: &str| {
+            StartError::Refused { transactional_id: "group-a".to_owned(), reason: reason.to_owned() }.to_string()
+        };
+        let too_long = refused(
+            "Broker: Transaction timeout is larger than the maximum value allowed by the broker's max.transaction.timeout.ms",
+        );
+        assert!(too_long.contains("transaction.max.timeout.ms") && !too_long.contains("WRITE"), "{too_long}");
+        let no_right = refused("Broker: Transactional Id authorization failed");
+        assert!(no_right.ends_with("the operation WRITE on TRANSACTIONAL_ID `group-a`"), "{no_right}");
     }
 
     fn settings(bootstrap_servers: String) -> (PublisherSettings, UnboundedReceiver<Change>) {

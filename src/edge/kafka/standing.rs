@@ -35,6 +35,10 @@ impl Standing {
         (!member_id.is_empty() && generation >= 0).then_some(Self { member_id, generation })
     }
 
+    pub fn member_id(&self) -> &str {
+        &self.member_id
+    }
+
     /// Whether nobody else can have been assigned this member's partitions since `former`, under the classic protocol: a
     /// generation is divided with what the members of the one before it say that they have.
     pub fn follows(&self, former: &Self) -> bool {

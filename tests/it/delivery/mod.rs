@@ -30,6 +30,7 @@ mod secrets;
 mod state;
 mod state_migrate;
 mod takeover;
+mod timeouts;
 mod upgrades;
 mod vanished;
 mod variants;

@@ -6,7 +6,7 @@ use callfeed::edge::kafka::partition_of;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::{Callfeed, eventually};
+use crate::support::{Callfeed, Setup, eventually};
 
 use super::faults::visible;
 use super::feed::{Feed, PATIENCE, account, history, standing_with};
@@ -121,16 +121,53 @@ fn one_replica_becomes_twelve_and_one_again() {
     assert_eq!(feed.assert_equals_truth(), events, "nothing is told twice");
 }
 
-/// Who runs once reads what the group gives it, and does not wait for what others have.
+/// Who runs once waits for its share, reads that, and leaves the rest to the others.
 #[test]
 fn a_run_beside_a_replica_reads_its_share() {
-    let feed = world("classic");
+    let (mut feed, whole) = one_account_a_partition();
     let first = start(&feed, "first");
-    wait_until_published(&feed);
-    let mut once = feed.setup(&["--once"]).env("POD_NAME", "once").run(PATIENCE);
+    eventually("the first to poll", PATIENCE, || (shown(&first).len() == 1).then_some(()));
+    feed.config = whole;
+    let mut once = run_once_beside(&feed);
     assert_eq!(once.exit_code(), 0, "{}", once.stderr());
-    eventually("the first to have all again", PATIENCE, || (shown(&first) == all()).then_some(()));
-    feed.assert_equals_truth();
+    // The first has one of these accounts in its configuration, so that the others are read by nobody else.
+    let n_read = accounts_read(&feed).len();
+    assert!((3..6).contains(&n_read), "{n_read} of 6 accounts are read:\n{}", once.stderr());
+    assert!(once.stderr().contains("accounts are other replicas'"), "{}", once.stderr());
+    let everything = |replica: &Callfeed| replica.get("/metrics").contains("callfeed_owned_partitions 6");
+    eventually("the first to have all again", PATIENCE, || everything(&first).then_some(()));
+}
+
+#[test]
+fn a_run_after_the_death_of_a_replica_waits_for_the_end_of_its_session_and_reads_everything() {
+    let (mut feed, whole) = one_account_a_partition();
+    let mut first = start(&feed, "first");
+    eventually("the first to poll", PATIENCE, || (shown(&first).len() == 1).then_some(()));
+    first.kill9();
+    feed.config = whole;
+    let mut once = run_once_beside(&feed);
+    assert_eq!(once.exit_code(), 0, "{}", once.stderr());
+    assert_eq!(accounts_read(&feed).len(), 6, "{}", once.stderr());
+}
+
+/// A world, configured with one account of it; and the configuration with all of them, one for each partition.
+fn one_account_a_partition() -> (Feed, Value) {
+    let accounts = (0..6).map(|partition| account(&account_in(partition, 6), history(10)));
+    let mut feed = Feed::of(standing_with(accounts.collect()));
+    configure(&mut feed, "classic", 6);
+    let whole = feed.config.clone();
+    feed.config["accounts"] = json!([whole["accounts"][0]]);
+    (feed, whole)
+}
+
+/// With a file of its own: replicas follow theirs.
+fn run_once_beside(feed: &Feed) -> Callfeed {
+    let path = feed.write_file("once.yaml", &feed.config.to_string());
+    Setup::new(&["run", "--config", &path, "--once", "--timeout", "80s"]).env("POD_NAME", "once").run(PATIENCE)
+}
+
+fn accounts_read(feed: &Feed) -> BTreeSet<String> {
+    feed.events().iter().map(|event| event.text("account").to_owned()).collect()
 }
 
 #[test]

@@ -49,6 +49,12 @@ fn values(content: &BTreeMap<String, (i32, Vec<u8>)>) -> BTreeMap<&str, &[u8]> {
     content.iter().map(|(key, (_, value))| (key.as_str(), value.as_slice())).collect()
 }
 
+fn refused_check(feed: &Feed) -> String {
+    let mut check = feed.command(&["check"]);
+    assert_eq!(check.exit_code(), 1, "{}", check.stderr());
+    check.stdout()
+}
+
 #[test]
 fn state_goes_on_in_a_topic_with_another_number_of_partitions() {
     let mut feed = world();
@@ -61,6 +67,14 @@ fn state_goes_on_in_a_topic_with_another_number_of_partitions() {
     let said = fails(feed.try_once(), 1);
     assert!(said.contains(&format!("callfeed state migrate --to {new}")), "{said}");
     let untouched = records_of_accounts(&feed, &old);
+    for (other, content) in [(feed.topic(), "events"), (feed.dead_letter_topic(), "dead letters")] {
+        let said = fails(feed.change_state(&["migrate", "--to", &other]), 1);
+        assert!(said.contains(&format!("is the topic of {content}")) && !said.contains("compact"), "{said}");
+    }
+    let foreign = format!("{}-foreign", feed.topic());
+    feed.kafka.create_topic(&foreign, 7, &[]);
+    let said = fails(feed.change_state(&["migrate", "--to", &foreign]), 1);
+    assert!(said.contains("so it was not made for state; name a new topic"), "{said}");
 
     let said = succeeds(feed.change_state(&["migrate", "--to", &new]));
     assert!(said.contains(&format!("state_topic: {new}\n    state_partitions: 7")), "{said}");
@@ -78,8 +92,22 @@ fn state_goes_on_in_a_topic_with_another_number_of_partitions() {
     feed.once();
     assert_eq!(feed.types_of("account-3", call), ["CREATED"]);
 
-    // The new topic is ahead by now: nothing may be put over it.
+    // Whoever still has the old keys is told so, and publishes nothing.
+    let n_events = feed.events().len();
     with_topic(&mut feed, &old, 4);
+    let keys = format!("set `kafka.state_topic: {new}` and `kafka.state_partitions: 7`");
+    for said in [fails(feed.try_once(), 1), fails(feed.command(&["state", "list"]), 1), refused_check(&feed)] {
+        assert!(said.contains(&keys), "{said}");
+    }
+    assert_eq!(feed.events().len(), n_events);
+    let said = fails(feed.change_state(&["migrate", "--to", &format!("{old}-other")]), 1);
+    assert!(said.contains(&keys), "{said}");
+    with_topic(&mut feed, &new, 7);
+    let said = fails(feed.change_state(&["migrate", "--to", &old, "--partitions", "4"]), 1);
+    assert!(said.contains("was moved to") && said.contains("name a new topic"), "{said}");
+    with_topic(&mut feed, &old, 4);
+
+    // The new topic is ahead by now: nothing may be put over it.
     let moved = content(&feed, &new);
     let said = fails(feed.change_state(&["migrate", "--to", &new, "--partitions", "7"]), 1);
     assert!(said.contains("holds state already, and not the same"), "{said}");

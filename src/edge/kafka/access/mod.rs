@@ -11,7 +11,7 @@
 mod ask;
 mod right;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::Consumer;
@@ -24,11 +24,20 @@ use super::fact::Fact;
 use super::topics::blocking;
 pub(super) use right::{Granted, Operation, Resource, grant, missing, needed_for_topic};
 
+pub(super) const SHORTER_TRANSACTIONS: &str =
+    "lower `transaction.timeout.ms` in `kafka.properties`, or have `transaction.max.timeout.ms` of the brokers raised";
+
 /// What members do with their group.
 const FOR_GROUP: [Operation; 1] = [Operation::Read];
 
 /// How long one question may take.
 const REQUEST: Duration = Duration::from_secs(5);
+
+/// How long a new cluster may take to choose who coordinates groups: the first question has it make a topic for that.
+const COORDINATOR: Duration = Duration::from_secs(15);
+
+/// Between two questions for a coordinator that is not there yet.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How long a transactional id may take to be initialised: the first one of a cluster takes a topic of the brokers' own.
 const INITIALISATION: Duration = Duration::from_secs(15);
@@ -93,7 +102,7 @@ fn judge_group(connection: &Connection, group_id: &str) -> Fact {
         Ok(inquirer) => inquirer,
         Err(error) => return Fact::bad(subject, error.to_string(), "correct `kafka.properties`".to_owned()),
     };
-    match of_group(inquirer.client(), group_id) {
+    match patiently(COORDINATOR, || of_group(inquirer.client(), group_id)) {
         Ok(Some(granted)) if !granted.lacks(&FOR_GROUP).is_empty() => {
             Fact::bad(subject, missing(&FOR_GROUP, resource), grant(connection, &FOR_GROUP, resource))
         }
@@ -101,6 +110,20 @@ fn judge_group(connection: &Connection, group_id: &str) -> Fact {
         Ok(None) => Fact::good(subject, "answers; these brokers do not tell who may join it".to_owned()),
         Err(code) => {
             Fact::bad(subject, format!("cannot be looked at: {code}"), "see the log of the brokers".to_owned())
+        }
+    }
+}
+
+/// Asks again while the cluster has no coordinator for the group yet.
+fn patiently<T>(within: Duration, ask: impl Fn() -> Result<T, RDKafkaErrorCode>) -> Result<T, RDKafkaErrorCode> {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    let started = Instant::now();
+    loop {
+        match ask() {
+            Err(NotCoordinator | CoordinatorLoadInProgress | CoordinatorNotAvailable) if started.elapsed() < within => {
+                std::thread::sleep(ASK_AGAIN);
+            }
+            answer => return answer,
         }
     }
 }
@@ -122,6 +145,13 @@ fn judge_transactions(connection: &Connection, group_id: &str) -> Fact {
         Err(KafkaError::Transaction(error)) if error.code() == RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
             let (needed, resource) = ([Operation::Write], Resource::TransactionalIds(&prefix));
             Fact::bad(subject, missing(&needed, resource), grant(connection, &needed, resource))
+        }
+        Err(KafkaError::Transaction(error)) if error.code() == RDKafkaErrorCode::InvalidTransactionTimeout => {
+            Fact::bad(
+                subject,
+                "the brokers do not allow transactions as long as `transaction.timeout.ms`".to_owned(),
+                SHORTER_TRANSACTIONS.to_owned(),
+            )
         }
         // Another check has come in between: it may.
         Err(KafkaError::Transaction(error)) if is_fencing(error.code()) => {
@@ -147,4 +177,25 @@ fn initialise(connection: &Connection, transactional_id: &str) -> Result<(), Kaf
 fn is_fencing(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
     matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_coordinator_that_is_not_there_yet_is_waited_for_and_nothing_else() {
+        use RDKafkaErrorCode::{CoordinatorNotAvailable, GroupAuthorizationFailed, NotCoordinator};
+        let asked = |within, answers: &[Result<u8, RDKafkaErrorCode>]| {
+            let left = RefCell::new(answers.iter().copied());
+            (patiently(within, || left.borrow_mut().next().unwrap()), left.into_inner().len())
+        };
+        let late = [Err(NotCoordinator), Err(CoordinatorNotAvailable), Ok(1)];
+        assert_eq!(asked(COORDINATOR, &late), (Ok(1), 0));
+        assert_eq!(asked(Duration::ZERO, &late), (Err(NotCoordinator), 2));
+        let refused = [Err(GroupAuthorizationFailed), Ok(1)];
+        assert_eq!(asked(COORDINATOR, &refused), (Err(GroupAuthorizationFailed), 1));
+    }
 }

@@ -16,6 +16,7 @@ use rdkafka::error::KafkaError;
 
 use super::connection::{ClientLog, Connection, InvalidProperty, Unreachable};
 use super::content::Content;
+use super::mark::Moved;
 use reading::{Range, Reading};
 
 /// How long one question to a broker may take before it counts as unanswered.
@@ -88,6 +89,11 @@ pub enum RestoreError {
         "the state of `{topic}` is not complete: `callfeed state migrate --to {topic}` was interrupted while it moved the state of `{from}`; run it again with `kafka.state_topic: {from}`"
     )]
     Unfinished { topic: Arc<str>, from: String },
+    /// Whoever went on from here would publish again what was published since.
+    #[error(
+        "the state of `{topic}` was moved to `{to}`: set `kafka.state_topic: {to}` and `kafka.state_partitions: {partitions}`; there is no way back but `callfeed state migrate` from `{to}` to another name"
+    )]
+    Moved { topic: Arc<str>, to: String, partitions: i32 },
     /// Owners of partitions would look for it in vain.
     #[error(
         "`{key}` lies in partition {partition} of `{topic}`, and belongs in partition {home}: the topic was given more partitions; move the state to a new one: stop all replicas, then run `callfeed state migrate --to {topic}-{partitions}`"
@@ -100,7 +106,8 @@ impl RestoreError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::OpenTransaction { .. } | Self::TimedOut { .. } => true,
-            Self::InvalidProperty(_) | Self::Refused { .. } | Self::Unfinished { .. } | Self::Misplaced { .. } => false,
+            Self::InvalidProperty(_) | Self::Refused { .. } => false,
+            Self::Unfinished { .. } | Self::Moved { .. } | Self::Misplaced { .. } => false,
         }
     }
 }
@@ -124,6 +131,9 @@ impl StateTopic {
         let content = self.read(partitions, within, progress).await?;
         if let Some(mark) = content.unfinished.into_values().next() {
             return Err(RestoreError::Unfinished { topic: self.topic.clone(), from: mark.from });
+        }
+        if let Some(Moved { to, to_partitions }) = content.moved.into_values().next() {
+            return Err(RestoreError::Moved { topic: self.topic.clone(), to, partitions: to_partitions });
         }
         let placed = content.latest.into_iter().map(|(key, (partition, value))| {
             match home_of(&key, self.partitions).filter(|home| *home != partition) {

@@ -83,10 +83,7 @@ fn judge_state(
         return Fact::bad(
             subject,
             format!("has {partitions} partitions, and `kafka.state_partitions` is {}", plan.state_partitions),
-            format!(
-                "accounts are found by the number of partitions, so it cannot change in place: set `kafka.state_partitions: {partitions}`, or move the state to a new topic: stop all replicas, then run `callfeed state migrate --to {topic}-{}`",
-                plan.state_partitions
-            ),
+            other_partitions(topic, partitions, plan.state_partitions),
         );
     }
     let Ok(settings) = settings else {
@@ -106,6 +103,22 @@ fn judge_state(
         return too_small(connection, topic, settings.max_message_bytes, STATE_LIMIT);
     }
     Fact::good(subject, format!("{partitions} partitions, compacted"))
+}
+
+/// A topic with more partitions than were configured may have grown: then the new number alone is no way on.
+fn other_partitions(topic: &str, found: i32, configured: i32) -> String {
+    let migrate = format!(
+        "stop all replicas, then run `callfeed state migrate --to {topic}-{configured} --partitions {configured}`"
+    );
+    if found > configured {
+        format!(
+            "accounts are found by the number of partitions, so it cannot change in place; if the topic was given more of them, move the state to a new one: {migrate}; if it was made with {found}, set `kafka.state_partitions: {found}`"
+        )
+    } else {
+        format!(
+            "accounts are found by the number of partitions, so it cannot change in place: set `kafka.state_partitions: {found}`, or move the state to a new topic: {migrate}"
+        )
+    }
 }
 
 /// The client library does not pass on why the settings were not told; it takes this right to see them.
@@ -242,7 +255,11 @@ mod tests {
             (present(12, "delete", DEFAULT_LIMIT), "--add-config cleanup.policy=compact"),
             (present(12, "compact,delete", DEFAULT_LIMIT), "--add-config cleanup.policy=compact"),
             (present(6, "compact", DEFAULT_LIMIT), "set `kafka.state_partitions: 6`"),
-            (present(6, "compact", DEFAULT_LIMIT), "run `callfeed state migrate --to state-12`"),
+            (present(6, "compact", DEFAULT_LIMIT), "run `callfeed state migrate --to state-12 --partitions 12`"),
+            (
+                present(13, "compact", DEFAULT_LIMIT),
+                "given more of them, move the state to a new one: stop all replicas",
+            ),
             (present(12, "compact", 1_000_000), "--add-config max.message.bytes=1048576"),
             (
                 Seen::Present {

@@ -14,6 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::connection::{Connection, InvalidProperty, Unreachable};
 use super::fact::Fact;
 use super::record::MAX_RECORD_BYTES;
+pub(super) use survey::admin;
 use survey::{Seen, Survey};
 
 /// What a topic takes when it says nothing else: Kafka's own default of `max.message.bytes`.
@@ -157,6 +158,14 @@ pub async fn n_partitions(connection: &Connection, topic: &str) -> Result<Option
         }
         Some(Seen::Missing) | None => Ok(None),
     }
+}
+
+/// How a topic is cleaned up; none when it does not exist, or does not show it.
+pub async fn cleanup_policy(connection: &Connection, topic: &str) -> Result<Option<String>, TopicProblem> {
+    let plan = TopicPlan::of_state(topic, 1, None);
+    let seen = look(connection, &plan).await?.seen.remove(topic);
+    let Some(Seen::Present { settings: Ok(settings), .. }) = seen else { return Ok(None) };
+    Ok(Some(settings.cleanup_policy.trim().to_owned()))
 }
 
 /// Refuses what cannot go on, and tells what can but should not be.

@@ -151,7 +151,7 @@ fn read_settings(resource: &ConfigResource) -> Result<Settings, RDKafkaErrorCode
     Ok(Settings { cleanup_policy, max_message_bytes })
 }
 
-fn admin(connection: &Connection) -> Result<AdminClient<ClientLog>, InvalidProperty> {
+pub(in crate::edge::kafka) fn admin(connection: &Connection) -> Result<AdminClient<ClientLog>, InvalidProperty> {
     let log = connection.log("admin");
     let mask = Arc::clone(&log.mask);
     connection.producer(&[], &[]).create_with_context(log).map_err(|error| InvalidProperty::of(&error, &mask))
