@@ -25,6 +25,9 @@ use super::member::{Member, POLL};
 use super::session;
 use super::standing::Standing;
 
+/// How long the client may take to say good-bye to the group.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Between two tries to join with an instance id that the group believes to be in use.
 const REJOIN_EVERY: Duration = Duration::from_secs(2);
 
@@ -133,8 +136,9 @@ impl Membership {
         self.stop.store(true, Ordering::SeqCst);
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
-            // The thread ends with its next look; what it may wait for is bounded.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            // The thread ends with its next look. Its client may take longer where the brokers are away.
+            let ended = tokio::task::spawn_blocking(move || thread.join());
+            let _ = tokio::time::timeout(LEAVE_WITHIN, ended).await;
         }
     }
 }

@@ -22,6 +22,9 @@ use super::worker;
 /// The bytes of steps that may wait or be in flight, all accounts together. Above that, publishing waits.
 const ROOM_KIB: usize = 16 * 1024;
 
+/// librdkafka can take long to let go of a producer whose coordinator is away. Nothing that counts is done there any more.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
 /// What Kafka promises of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -180,9 +183,12 @@ impl Publisher {
     /// Closes the transaction in hand (committed if there is time, otherwise aborted) and stops the producer.
     /// Steps that are not in it are answered [`PublishError::Stopped`].
     pub async fn shut_down(&self, within: Duration) {
-        if let Way::Worker(_) = self.way {
-            self.stop.request(Instant::now() + within);
-            self.end.reached().await;
+        let Way::Worker(_) = self.way else { return };
+        self.stop.request(Instant::now() + within);
+        if tokio::time::timeout(within + LETTING_GO, self.end.reached()).await.is_err() {
+            tracing::warn!(
+                "the kafka client does not end in time and is left alone; what it had not committed is aborted"
+            );
         }
     }
 
