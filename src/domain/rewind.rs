@@ -33,7 +33,7 @@ pub enum RewindError {
     )]
     TooEarly { account: AccountId, to: Instant, origin: Instant },
     #[error(
-        "calls of `{account}` that started from {} till {} would be published again, as CREATED with revision 1: which of them were published is known only from {floor} on; rewind to that, or, if consumers can take it, ask to republish them",
+        "calls of `{account}` that started from {} till {} would be published again, as CREATED with revision 1: which of them were published is known only from {floor} on; rewind to that, or, if consumers can take it, republish them (`--republish`)",
         first.from, first.till
     )]
     WouldRepublish { account: AccountId, first: Interval, floor: Instant },
