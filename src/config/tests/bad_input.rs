@@ -148,30 +148,6 @@ fn each_wrong_value_is_told_with_what_is_expected() {
             account("streams: []"),
             "4:36: accounts[0].streams: expected at least one stream; to read nothing, set `enabled: false`",
         ),
-        (
-            kafka("instance_id: state"),
-            "1:42: kafka.instance_id: `state` is a name that callfeed uses itself; expected another one",
-        ),
-        (
-            kafka("instance_id: .check"),
-            "1:42: kafka.instance_id: `.check` is a name that callfeed uses itself; expected another one",
-        ),
-        (
-            kafka("commit_interval: 30s"),
-            "1:42: kafka.commit_interval: expected less than half of `transaction.timeout.ms`, which is 45000, found `30s`",
-        ),
-        (
-            kafka("commit_interval: 5s, properties: {transaction.timeout.ms: 10000}"),
-            "1:42: kafka.commit_interval: expected less than half of `transaction.timeout.ms`, which is 10000, found `5s`",
-        ),
-        (
-            kafka("properties: {session.timeout.ms: 8000, heartbeat.interval.ms: 8000}"),
-            "1:81: kafka.properties.heartbeat.interval.ms: expected less than `session.timeout.ms`, which is 8000, found 8000",
-        ),
-        (
-            kafka("properties: {session.timeout.ms: 100}"),
-            "1:55: kafka.properties.session.timeout.ms: expected more than `heartbeat.interval.ms`, which is 3000, found 100",
-        ),
         (kafka("commit_interval: 0s"), "1:42: kafka.commit_interval: expected more than nothing"),
         // Forms.
         (account("start_from: 7"), "4:36: accounts[0].start_from: expected a text, found a whole number"),

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod bad_input;
+mod bad_kafka;
 mod good_input;
 mod round_trip;
 

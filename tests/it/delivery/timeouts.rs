@@ -18,9 +18,9 @@ fn checked(feed: &Feed) -> String {
 
 #[test]
 fn a_session_that_the_brokers_do_not_allow_is_named_with_their_bounds() {
-    let feed = with(json!({"session.timeout.ms": "1000", "heartbeat.interval.ms": "500"}));
+    let feed = with(json!({"session.timeout.ms": "3600000", "max.poll.interval.ms": "3600000"}));
     let found = checked(&feed);
-    let bad = "✗ session: `session.timeout.ms` is 1000, and the brokers have `group.min.session.timeout.ms=";
+    let bad = "✗ session: `session.timeout.ms` is 3600000, and the brokers have `group.max.session.timeout.ms=";
     assert!(found.contains(bad), "{found}");
     let said = fails(feed.try_once(), 1);
     assert!(said.contains("set `session.timeout.ms` in `kafka.properties` within"), "{said}");
