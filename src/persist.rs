@@ -35,7 +35,7 @@ where
 }
 
 /// The outcome of an attempt. One that takes long is told of, or somebody would wait and not know for what.
-pub async fn told_when_slow<T>(what: &str, attempt: impl Future<Output = T>) -> T {
+async fn told_when_slow<T>(what: &str, attempt: impl Future<Output = T>) -> T {
     tokio::pin!(attempt);
     match tokio::time::timeout(SLOW, &mut attempt).await {
         Ok(outcome) => outcome,

@@ -26,7 +26,7 @@ use crate::fleet::Fleet;
 use crate::group::{Group, GroupEnd};
 use crate::metrics::Metrics;
 use crate::orders::{OrderError, Orders};
-use crate::persist::{persist, told_when_slow};
+use crate::persist::persist;
 use crate::recall::Recall;
 use crate::reload::{self, Cause, Watch};
 use crate::state::StatePlace;
@@ -157,7 +157,7 @@ async fn build(
     };
     let mut group = Group::join(wiring::membership(config, &connection, tenure), share)?;
     readiness.send_replace(Readiness::NotReady("joining the group"));
-    told_when_slow(&format!("consumer group {}", config.kafka.group_id), group.answered()).await;
+    group.answered().await;
     let settings = PublisherSettings {
         max_batch_bytes: known.max_batch_bytes(),
         observer: observer(&metrics, kafka_health.clone()),

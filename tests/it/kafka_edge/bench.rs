@@ -70,7 +70,8 @@ impl Bench {
     pub fn on(cluster: Cluster) -> Bench {
         let bench = Bench { cluster, ..Bench::empty() };
         bench.cluster.create_topic(&bench.state, PARTITIONS, &[("cleanup.policy", "compact")]);
-        bench.cluster.create_topic(&bench.calls, 1, &[]);
+        // Its records are as old as they say, and would be deleted at the first look.
+        bench.cluster.create_topic(&bench.calls, 1, &[("retention.ms", "-1")]);
         bench
     }
 
