@@ -227,21 +227,15 @@ pub(super) fn assigned_consumer(
     connection.consumer(&owned).create_with_context(log).map_err(|error| InvalidProperty::of(&error, &mask))
 }
 
+/// Whether the brokers will answer the same until somebody acts. That they do not know a partition is no such answer: it
+/// is what they say while one of them starts.
 pub(super) fn is_refusal(error: &KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode::{
-        ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed, UnknownPartition, UnknownTopic,
-        UnknownTopicOrPartition,
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed,
     };
     matches!(
         error.rdkafka_error_code(),
-        Some(
-            ClusterAuthorizationFailed
-                | GroupAuthorizationFailed
-                | TopicAuthorizationFailed
-                | UnknownPartition
-                | UnknownTopic
-                | UnknownTopicOrPartition
-        )
+        Some(ClusterAuthorizationFailed | GroupAuthorizationFailed | TopicAuthorizationFailed)
     )
 }
 
