@@ -10,8 +10,6 @@ use crate::territory::Territory;
 pub struct Group {
     membership: Membership,
     changes: UnboundedReceiver<Change>,
-    /// What came before it was followed.
-    first: Option<Change>,
     /// Partitions whose state is being read.
     restores: JoinSet<Result<(), RestoreError>>,
     /// Of a process that ends, while it does not know which partitions are its own.
@@ -34,25 +32,16 @@ impl Group {
     /// With a share to fill, nothing is opened until all of it is known.
     pub fn join(settings: MembershipSettings, share: Option<Share>) -> Result<Self, InvalidProperty> {
         let (membership, changes) = Membership::join(settings)?;
-        Ok(Self { membership, changes, first: None, restores: JoinSet::new(), share })
+        Ok(Self { membership, changes, restores: JoinSet::new(), share })
     }
 
     pub fn membership(&self) -> &Membership {
         &self.membership
     }
 
-    /// Waits until the group has answered. Before that, nobody who has the same instance id and is a member already must be
-    /// disturbed.
-    pub async fn answered(&mut self) {
-        self.first = self.changes.recv().await;
-    }
-
     /// Follows what becomes of the membership until it ends the service. May be dropped and called again.
     pub async fn follow(&mut self, territory: &Territory) -> GroupEnd {
         loop {
-            if let Some(end) = self.first.take().and_then(|change| self.take(change, territory)) {
-                return end;
-            }
             tokio::select! {
                 Some(change) = self.changes.recv() => {
                     if let Some(end) = self.take(change, territory) {

@@ -155,9 +155,7 @@ async fn build(
         Run::Forever => (Tenure::Static { instance_id }, None),
         Run::Once => (Tenure::Brief { instance_id }, Some(wiring::share(config, &connection)?)),
     };
-    let mut group = Group::join(wiring::membership(config, &connection, tenure), share)?;
-    readiness.send_replace(Readiness::NotReady("joining the group"));
-    group.answered().await;
+    let group = Group::join(wiring::membership(config, &connection, tenure), share)?;
     let settings = PublisherSettings {
         max_batch_bytes: known.max_batch_bytes(),
         observer: observer(&metrics, kafka_health.clone()),
