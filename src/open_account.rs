@@ -60,13 +60,10 @@ impl OpenAccount<'_> {
     }
 
     async fn pause(&mut self, context: &Context) -> Outcome {
-        let id = &self.subject.id;
-        if self.holding.pauses.is_paused(id) {
+        if self.holding.pauses.is_paused(&self.subject.id) {
             return Ok("paused before".to_owned());
         }
-        let pause = Pause { since: Some(context.clock.now()) };
-        let proof = self.publish(context, vec![pause.record(id, &context.place)]).await?;
-        self.holding.pauses.apply(id, pause, proof);
+        self.set_pause(context, Pause { since: Some(context.clock.now()) }).await?;
         Ok("paused; what it misses is read when it is resumed".to_owned())
     }
 
@@ -75,11 +72,16 @@ impl OpenAccount<'_> {
         if !self.holding.pauses.is_paused(id) {
             return Ok("not paused".to_owned());
         }
-        let pause = Pause { since: None };
-        let proof = self.publish(context, vec![pause.record(id, &context.place)]).await?;
-        self.holding.pauses.apply(id, pause, proof);
+        self.set_pause(context, Pause { since: None }).await?;
         context.board.register(id, self.subject.account.service);
         Ok("resumed".to_owned())
+    }
+
+    async fn set_pause(&mut self, context: &Context, pause: Pause) -> Result<(), OrderError> {
+        let id = &self.subject.id;
+        let proof = self.publish(context, vec![pause.record(id, &context.place)]).await?;
+        self.holding.pauses.apply(id, pause, proof);
+        Ok(())
     }
 
     async fn rewind(&mut self, context: &Context, to: rewind::Moment, may_republish: bool) -> Outcome {

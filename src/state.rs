@@ -86,14 +86,7 @@ impl StatePlace {
 
     /// What has to be sent so that the value stands under the key; without a value, nothing will.
     pub fn record(&self, key: &StateKey, value: Option<Vec<u8>>) -> Record {
-        Record {
-            topic: self.topic.clone(),
-            partition: Some(self.partition_of(&key.account)),
-            key: Some(key.to_string().into_bytes()),
-            value,
-            headers: Vec::new(),
-            timestamp_ms: None,
-        }
+        Record::of_state(self.topic.clone(), self.partition_of(&key.account), key.to_string().into_bytes(), value)
     }
 }
 

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::bytes::take_chunk;
 use super::record::{Headers, Record};
 
 /// A broker's default `max.message.bytes` is 1 MiB.
@@ -40,8 +41,8 @@ pub(super) fn declared(topic: &Arc<str>, partition: i32, slot: usize, records: &
     let n_pieces = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
     let head = [&[VERSION][..], &n_pieces.to_be_bytes(), &crc32fast::hash(&whole).to_be_bytes()].concat();
     let piece = |(number, piece): (usize, &&[u8])| {
-        record(
-            topic,
+        Record::of_state(
+            topic.clone(),
             partition,
             format!("intent/{partition}/{slot}/{number}").into_bytes(),
             Some([&head, *piece].concat()),
@@ -51,46 +52,32 @@ pub(super) fn declared(topic: &Arc<str>, partition: i32, slot: usize, records: &
 }
 
 pub(super) fn tombstone(topic: &Arc<str>, partition: i32, key: Vec<u8>) -> Record {
-    record(topic, partition, key, None)
-}
-
-fn record(topic: &Arc<str>, partition: i32, key: Vec<u8>, value: Option<Vec<u8>>) -> Record {
-    Record {
-        topic: topic.clone(),
-        partition: Some(partition),
-        key: Some(key),
-        value,
-        headers: Vec::new(),
-        timestamp_ms: None,
-    }
+    Record::of_state(topic.clone(), partition, key, None)
 }
 
 impl Intent {
     /// The intents among the latest values of a state topic's keys, by partition. Those that are not whole have no records:
     /// none of their events was sent.
     pub fn all_in(topic: &Arc<str>, content: &HashMap<String, Vec<u8>>) -> BTreeMap<i32, Vec<Intent>> {
-        intents(topic, content)
+        let mut slots: BTreeMap<(i32, usize), Pieces<'_>> = BTreeMap::new();
+        for (key, value) in content {
+            let Some((partition, slot, number)) = parse(key) else { continue };
+            slots.entry((partition, slot)).or_default().insert(number, (key, value));
+        }
+        let mut intents: BTreeMap<i32, Vec<Intent>> = BTreeMap::new();
+        for ((partition, _), pieces) in slots {
+            let values: Vec<&[u8]> = pieces.values().map(|(_, value)| *value).collect();
+            let records = whole(&values).and_then(|whole| decoded(&whole)).unwrap_or_default();
+            let tombstones =
+                pieces.values().map(|(key, _)| tombstone(topic, partition, key.as_bytes().to_vec())).collect();
+            intents.entry(partition).or_default().push(Intent { records, tombstones });
+        }
+        intents
     }
 }
 
 /// By their number: key and value.
 type Pieces<'a> = BTreeMap<usize, (&'a str, &'a [u8])>;
-
-fn intents(topic: &Arc<str>, content: &HashMap<String, Vec<u8>>) -> BTreeMap<i32, Vec<Intent>> {
-    let mut slots: BTreeMap<(i32, usize), Pieces<'_>> = BTreeMap::new();
-    for (key, value) in content {
-        let Some((partition, slot, number)) = parse(key) else { continue };
-        slots.entry((partition, slot)).or_default().insert(number, (key, value));
-    }
-    let mut intents: BTreeMap<i32, Vec<Intent>> = BTreeMap::new();
-    for ((partition, _), pieces) in slots {
-        let values: Vec<&[u8]> = pieces.values().map(|(_, value)| *value).collect();
-        let records = whole(&values).and_then(|whole| decoded(&whole)).unwrap_or_default();
-        let tombstones = pieces.values().map(|(key, _)| tombstone(topic, partition, key.as_bytes().to_vec())).collect();
-        intents.entry(partition).or_default().push(Intent { records, tombstones });
-    }
-    intents
-}
 
 fn parse(key: &str) -> Option<(i32, usize, usize)> {
     let mut words = key.strip_prefix("intent/")?.split('/');
@@ -145,7 +132,7 @@ fn decoded(mut bytes: &[u8]) -> Option<Vec<Record>> {
         let timestamp_ms = number(take(rest)?, i64::from_be_bytes)?;
         let (key, value) = (take(rest)?, take(rest)?);
         let mut headers = Headers::new();
-        for _ in 0..u32::from_be_bytes(chunk(rest)?) {
+        for _ in 0..u32::from_be_bytes(take_chunk(rest)?) {
             let name = String::from_utf8(take(rest)??).ok()?;
             headers.push((name.into(), take(rest)??.into()));
         }
@@ -155,19 +142,13 @@ fn decoded(mut bytes: &[u8]) -> Option<Vec<Record>> {
 }
 
 fn take(rest: &mut &[u8]) -> Option<Option<Vec<u8>>> {
-    let length = i64::from_be_bytes(chunk(rest)?);
+    let length = i64::from_be_bytes(take_chunk(rest)?);
     if length == -1 {
         return Some(None);
     }
     let (field, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     *rest = after;
     Some(Some(field.to_vec()))
-}
-
-fn chunk<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (chunk, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(*chunk)
 }
 
 fn number<T, const N: usize>(field: Option<Vec<u8>>, read: impl Fn([u8; N]) -> T) -> Option<Option<T>> {
@@ -205,13 +186,13 @@ mod tests {
         let records = vec![event(vec![7; 2 * LARGEST_PIECE]), event(Vec::new())];
         let declared = declared(&topic, 3, 0, &records);
         assert_eq!(declared.len(), 3);
-        let found = intents(&topic, &content(&declared));
+        let found = Intent::all_in(&topic, &content(&declared));
         assert_eq!(found[&3][0].records, records);
         assert_eq!(found[&3][0].tombstones.len(), 3);
         for missing in 0..3 {
             let mut rest = declared.clone();
             rest.remove(missing);
-            let found = intents(&topic, &content(&rest));
+            let found = Intent::all_in(&topic, &content(&rest));
             assert_eq!((found[&3][0].records.len(), found[&3][0].tombstones.len()), (0, 2));
         }
     }
@@ -226,7 +207,7 @@ mod tests {
         content.insert("a/acme/calls/coverage".to_owned(), b"{}".to_vec());
         content.insert("intent/0/x/0".to_owned(), b"?".to_vec());
         content.insert("intent/0/2/0".to_owned(), b"?".to_vec());
-        let found = intents(&topic, &content);
+        let found = Intent::all_in(&topic, &content);
         assert_eq!(found[&0][0].records, small);
         assert!(found[&0][1].records.is_empty(), "what cannot be read was never whole");
     }

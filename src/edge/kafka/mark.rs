@@ -5,6 +5,8 @@
 //! nobody who reads a partition takes half of the state for the whole. The second stays: two topics with the same state
 //! would have the same calls published twice.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -71,13 +73,8 @@ fn set(key: &str, mark: &impl Serialize, topic: &str, partitions: i32) -> Vec<Re
 }
 
 fn records(key: &str, topic: &str, partitions: i32, value: Option<&[u8]>) -> Vec<Record> {
-    let record = |partition| Record {
-        topic: topic.into(),
-        partition: Some(partition),
-        key: Some(key.as_bytes().to_vec()),
-        value: value.map(<[u8]>::to_vec),
-        headers: Vec::new(),
-        timestamp_ms: None,
-    };
+    let topic: Arc<str> = topic.into();
+    let record =
+        |partition| Record::of_state(topic.clone(), partition, key.as_bytes().to_vec(), value.map(<[u8]>::to_vec));
     (0..partitions).map(record).collect()
 }

@@ -15,6 +15,7 @@
 //! the async runtime.
 
 pub mod access;
+mod bytes;
 mod connection;
 mod content;
 mod deliveries;

@@ -38,6 +38,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record of the state topic; without a value it takes away what stands under the key.
+    pub fn of_state(topic: Arc<str>, partition: i32, key: Vec<u8>, value: Option<Vec<u8>>) -> Self {
+        Self { topic, partition: Some(partition), key: Some(key), value, headers: Vec::new(), timestamp_ms: None }
+    }
+
     /// The bytes that the record takes at most in a batch of its own, before compression: to be held against
     /// [`super::topics::Topics::limit_of`].
     pub fn size(&self) -> usize {

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupInfo;
 
+use super::bytes::take_chunk;
 use super::connection::{ClientLog, Connection, InvalidProperty};
 use super::state_topic::assigned_consumer;
 
@@ -92,24 +93,18 @@ impl Division {
 /// The partitions of an assignment: `ConsumerProtocolAssignment` of Kafka's protocol. None for what is not one.
 fn assigned(bytes: &[u8]) -> Option<Vec<(&str, i32)>> {
     let mut rest = bytes;
-    let _version = i16::from_be_bytes(take(&mut rest)?);
+    let _version = i16::from_be_bytes(take_chunk(&mut rest)?);
     let mut assigned = Vec::new();
-    for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
-        let length = usize::try_from(i16::from_be_bytes(take(&mut rest)?)).ok()?;
+    for _ in 0..i32::from_be_bytes(take_chunk(&mut rest)?) {
+        let length = usize::try_from(i16::from_be_bytes(take_chunk(&mut rest)?)).ok()?;
         let topic;
         (topic, rest) = rest.split_at_checked(length)?;
         let topic = std::str::from_utf8(topic).ok()?;
-        for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
-            assigned.push((topic, i32::from_be_bytes(take(&mut rest)?)));
+        for _ in 0..i32::from_be_bytes(take_chunk(&mut rest)?) {
+            assigned.push((topic, i32::from_be_bytes(take_chunk(&mut rest)?)));
         }
     }
     Some(assigned)
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(*taken)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Asks the brokers which operations the principal may do with a topic or a group (KIP-430).
 //!
 //! The library's safe interface has neither question, so this calls librdkafka itself: callfeed's `unsafe` on Kafka is in
-//! this file and in [`super::super::standing`]. What librdkafka hands out is held by [`Owned`], which gives it back when it goes away, and
-//! whatever is read from an answer is copied before the answer goes away.
+//! this file and in [`super::super::standing`]. What librdkafka hands out is held by [`Owned`], which gives it back when it
+//! goes away, and whatever is read from an answer is copied before the answer goes away.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::{self, NonNull};

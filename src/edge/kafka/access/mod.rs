@@ -22,6 +22,7 @@ use super::connection::Connection;
 use super::deliveries::Deliveries;
 use super::fact::Fact;
 use super::topics::blocking;
+use super::trouble::is_fencing;
 pub(super) use right::{Granted, Operation, Resource, grant, missing, needed_for_topic};
 
 pub(super) const SHORTER_TRANSACTIONS: &str =
@@ -172,11 +173,6 @@ fn initialise(connection: &Connection, transactional_id: &str) -> Result<(), Kaf
     let producer: BaseProducer<Deliveries> =
         connection.producer(&[], &owned).create_with_context(Deliveries::new(connection.log("check"), "".into()))?;
     producer.init_transactions(INITIALISATION)
-}
-
-fn is_fencing(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
-    matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced)
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn writers(
     while started.elapsed() < REQUEST {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) if message.offset() >= offsets.end => break,
-            Some(Ok(message)) => writers.extend(writer(&message)),
+            Some(Ok(message)) => writers.extend(writer(&message).map(str::to_owned)),
             Some(Err(KafkaError::PartitionEOF(_))) => break,
             Some(Err(error)) => return Err(state.error(&consumer, &error)),
             None => {}
@@ -107,7 +107,8 @@ fn writers(
     Ok(writers)
 }
 
-pub(super) fn writer(message: &BorrowedMessage<'_>) -> Option<String> {
+/// Whoever sent the record, by the transactional id.
+pub(super) fn writer<'a>(message: &'a BorrowedMessage<'_>) -> Option<&'a str> {
     let header = message.headers()?.iter().find(|header| header.key == WRITER)?;
-    Some(String::from_utf8_lossy(header.value?).into_owned())
+    std::str::from_utf8(header.value?).ok()
 }

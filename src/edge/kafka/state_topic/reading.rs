@@ -29,6 +29,8 @@ pub(super) struct Reading<'a> {
     total: u64,
     records: u64,
     last_error: String,
+    /// What the transactional ids of this group begin with.
+    own_prefix: String,
     /// Who wrote some of it last, and is no replica of this group.
     stranger: Option<String>,
     content: Content,
@@ -57,6 +59,7 @@ impl<'a> Reading<'a> {
             total: ranges.iter().map(|range| range.end.abs_diff(range.start)).sum(),
             records: 0,
             last_error: "none".to_owned(),
+            own_prefix: format!("{}-", state.group_id),
             stranger: None,
             content: Content::default(),
         })
@@ -103,9 +106,9 @@ impl<'a> Reading<'a> {
             return;
         };
         self.content.put(message.partition(), key, message.payload());
-        let is_stranger = |writer: &String| !writer.starts_with(&format!("{}-", self.state.group_id));
+        let is_stranger = |writer: &&str| !writer.starts_with(&self.own_prefix);
         if let Some(writer) = open::writer(message).filter(is_stranger) {
-            self.stranger = Some(writer);
+            self.stranger = Some(writer.to_owned());
         }
     }
 
