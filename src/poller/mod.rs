@@ -34,7 +34,6 @@ use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
 use crate::progress::{OutOfOrder, Progress, Step};
 use crate::purse::{Errand, Purse};
-use crate::stream::calls;
 use crate::territory::Holding;
 
 pub use fetch::{UNKNOWN_RESET, calls_query};
@@ -239,9 +238,8 @@ impl Poller {
             if batch.records.is_empty() && completed.is_some() && self.says_nothing(&step, reading) {
                 self.looked_at = completed;
                 outcome.note_page(batch.counts.rows);
-                self.count(&batch.counts);
                 // It has begun before the frontier, so that there is no gap.
-                self.context.board.note_progress(self.account(), calls::NAME, window.till);
+                self.count(&batch.counts, window.till);
                 return Ok(());
             }
             let live = self.live_in_between(reading);
@@ -268,7 +266,7 @@ impl Poller {
             outcome.note_page(batch.counts.rows);
             let ages = batch.news.iter().map(|start| reading.window.till.since(start.to_instant(self.zone())));
             outcome.news.extend(ages);
-            self.count(&batch.counts);
+            self.count(&batch.counts, self.progress.coverage().frontier());
             if advance == Advance::Done {
                 return Ok(());
             }

@@ -110,10 +110,10 @@ impl Poller {
         }
     }
 
-    /// What Kafka has acknowledged of a page.
-    pub(super) fn count(&self, counts: &Counts) {
+    /// What came of a page, and up to where the stream is read without a gap now.
+    pub(super) fn count(&self, counts: &Counts, read_till: Instant) {
         self.context.board.go_on(self.account(), self.state());
-        self.context.board.note_progress(self.account(), calls::NAME, self.progress.coverage().frontier());
+        self.context.board.note_progress(self.account(), calls::NAME, read_till);
         self.context.metrics.rows_read(self.account(), calls::NAME, counts.rows);
         for (event, n) in &counts.published {
             self.context.metrics.event_published(self.account(), calls::NAME, *event, *n);
