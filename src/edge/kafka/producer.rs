@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -50,7 +51,7 @@ const PURGE: Duration = Duration::from_secs(2);
 pub(super) const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 pub(super) struct StepProducer {
-    producer: BaseProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
     delivery: Delivery,
     state_topic: Arc<str>,
     stop: Arc<Stop>,
@@ -67,6 +68,7 @@ impl StepProducer {
         let mask = Arc::clone(&log.mask);
         let deliveries = Deliveries::new(log, settings.state_topic.clone());
         let producer = config.create_with_context(deliveries).map_err(|error| InvalidProperty::of(&error, &mask))?;
+        let producer = Arc::new(producer);
         let (delivery, state_topic) = (settings.delivery, settings.state_topic.clone());
         Ok(Self { producer, delivery, state_topic, stop, patience, sent: 0 })
     }
@@ -150,13 +152,16 @@ impl StepProducer {
     pub fn confirm(
         &self,
         membership: &Membership,
-        member: &ConsumerGroupMetadata,
+        member: ConsumerGroupMetadata,
         partitions: &BTreeSet<i32>,
+        within: Duration,
     ) -> Result<(), Trouble> {
         let offsets = self.offsets(partitions).map_err(|error| Trouble::Broken(error.to_string()))?;
+        let member = Arc::new(member);
         match self.delivery {
-            Delivery::ExactlyOnce => self.repeat(Instant::now(), "confirmation of the group", || {
-                self.producer.send_offsets_to_transaction(&offsets, member, SLICE)
+            Delivery::ExactlyOnce => self.repeat("confirmation of the group", || {
+                let (offsets, member) = (offsets.clone(), Arc::clone(&member));
+                self.watch(within, move |producer| producer.send_offsets_to_transaction(&offsets, &member, SLICE))
             }),
             Delivery::AtLeastOnce => membership.commit(&offsets).map_err(|error| self.unconfirmed(&error)),
         }
@@ -185,7 +190,7 @@ impl StepProducer {
     /// Commits what was settled and confirmed. Only `Ok` means that all of it is committed.
     pub fn commit(&self) -> Result<(), Trouble> {
         match self.delivery {
-            Delivery::ExactlyOnce => self.repeat(Instant::now(), "commit", || self.producer.commit_transaction(SLICE)),
+            Delivery::ExactlyOnce => self.repeat("commit", || self.producer.commit_transaction(SLICE)),
             Delivery::AtLeastOnce => Ok(()),
         }
     }
@@ -203,7 +208,7 @@ impl StepProducer {
                     self.producer.poll(Duration::from_millis(20));
                 }
             });
-            let outcome = self.repeat(Instant::now(), "abort", || self.producer.abort_transaction(SLICE));
+            let outcome = self.repeat("abort", || self.producer.abort_transaction(SLICE));
             done.store(true, Ordering::Release);
             outcome
         })
@@ -238,7 +243,8 @@ impl StepProducer {
     }
 
     /// Repeats a call as long as librdkafka says that it is worth it: the call then resumes where it was.
-    fn repeat(&self, started: Instant, what: &str, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Trouble> {
+    fn repeat(&self, what: &str, call: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
+        let started = Instant::now();
         loop {
             let Err(error) = call() else { return Ok(()) };
             match &error {
@@ -258,6 +264,33 @@ impl StepProducer {
         }
     }
 
+    /// Makes a call that may not return, on a thread of its own: while librdkafka looks for the coordinator of the group,
+    /// it heeds no time-out (its issues 5456 and 5511). A call that is left alone counts as cancelled. It keeps its
+    /// producer until it returns after all.
+    fn watch<F>(&self, within: Duration, call: F) -> KafkaResult<()>
+    where
+        F: FnOnce(&BaseProducer<Deliveries>) -> KafkaResult<()> + Send + 'static,
+    {
+        let (answer, outcome) = mpsc::channel();
+        let producer = Arc::clone(&self.producer);
+        let call = move || {
+            // Nobody waits any more when it was left alone.
+            let _ = answer.send(call(&producer));
+        };
+        std::thread::Builder::new()
+            .name("kafka-confirmation".to_owned())
+            .spawn(call)
+            .map_err(|_| KafkaError::Canceled)?;
+        let started = Instant::now();
+        loop {
+            match outcome.recv_timeout(SLICE) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Timeout) if started.elapsed() < within && !self.stop.is_due(LAST_MOMENT) => {}
+                Err(_) => return Err(KafkaError::Canceled),
+            }
+        }
+    }
+
     fn trouble(&self, error: &KafkaError) -> Trouble {
         if let Some((code, reason)) = self.producer.client().fatal_error() {
             return fatal(code, reason);
@@ -266,6 +299,7 @@ impl StepProducer {
             KafkaError::Transaction(cause) if cause.txn_requires_abort() => {
                 Trouble::Abort { reason: cause.to_string(), refused: is_refusal(cause.code()), commit_sent: true }
             }
+            KafkaError::Canceled => Trouble::Stuck,
             // The transaction takes no more records: one before has failed.
             KafkaError::MessageProduction(_) => self.why_aborted(),
             _ => Trouble::Broken(error.to_string()),
@@ -351,4 +385,50 @@ pub(super) fn abort_open_transaction_of(
     let producer: BaseProducer<Deliveries> =
         config.create_with_context(Deliveries::new(log, "".into())).map_err(|error| error.to_string())?;
     producer.init_transactions(within).map_err(|error| producer.context().log.reason(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
+
+    use super::*;
+    use crate::edge::kafka::Change;
+    use crate::edge::kafka::publisher::tests::settings;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// The coordinator of the group is away, that of the transaction is there.
+    #[tokio::test]
+    async fn a_confirmation_that_does_not_return_is_left_alone_and_another_producer_goes_on() {
+        let cluster = MockCluster::new(2).unwrap();
+        cluster.create_topic("state", 1, 1).unwrap();
+        cluster.partition_leader("state", 0, Some(1)).unwrap();
+        cluster.coordinator(MockCoordinator::Transaction("group-instance".to_owned()), 1).unwrap();
+        cluster.coordinator(MockCoordinator::Group("group".to_owned()), 2).unwrap();
+        let (settings, mut changes) = settings(cluster.bootstrap_servers());
+        assert!(matches!(changes.recv().await, Some(Change::Granted(_))));
+        let confirm = |producer: StepProducer, within| {
+            let (settings, partitions) = (settings.clone(), BTreeSet::from([0]));
+            let member = settings.membership.metadata().unwrap();
+            tokio::task::spawn_blocking(move || {
+                let mut producer = producer;
+                producer.begin().unwrap_or_else(|trouble| panic!("{trouble:?}"));
+                let outcome = producer.confirm(&settings.membership, member, &partitions, within);
+                outcome.and_then(|()| producer.commit())
+            })
+        };
+        let create = || {
+            let producer = StepProducer::create(&settings, Arc::default()).unwrap();
+            assert!(producer.initialise(PATIENCE).is_ok());
+            producer
+        };
+
+        let first = create();
+        cluster.broker_down(2).unwrap();
+        let outcome = confirm(first, Duration::from_secs(3)).await.unwrap();
+        assert_eq!(outcome, Err(Trouble::Stuck), "when librdkafka keeps to its time-outs, nobody need watch it");
+        cluster.broker_up(2).unwrap();
+        assert_eq!(confirm(create(), PATIENCE).await.unwrap(), Ok(()));
+        settings.membership.leave().await;
+    }
 }

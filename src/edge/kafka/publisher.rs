@@ -247,7 +247,7 @@ impl Drop for Ending {
 
 /// Against librdkafka's in-process cluster, which `callfeed demo` runs on. What real brokers do is tested in `tests/it`.
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use rdkafka::mocking::MockCluster;
@@ -298,7 +298,8 @@ mod tests {
         assert!(no_right.ends_with("the operation WRITE on TRANSACTIONAL_ID `group-a`"), "{no_right}");
     }
 
-    fn settings(bootstrap_servers: String) -> (PublisherSettings, UnboundedReceiver<Change>) {
+    /// As a member of the group, which grants two partitions.
+    pub fn settings(bootstrap_servers: String) -> (PublisherSettings, UnboundedReceiver<Change>) {
         let connection = Connection {
             bootstrap_servers,
             client_id: "test".to_owned(),

@@ -12,6 +12,8 @@ pub(super) enum Trouble {
     Fenced,
     /// This producer cannot go on, and what became of its transaction is not known.
     Broken(String),
+    /// The client does not come back from a call before the commit: nothing is committed, nothing can be aborted.
+    Stuck,
     /// The request to stop leaves no time for more.
     OutOfTime,
 }

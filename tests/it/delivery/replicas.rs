@@ -77,7 +77,7 @@ fn a_replica_that_wakes_up_too_late_publishes_nothing_of_what_it_lost_and_joins_
 
 #[test]
 fn a_replica_that_is_back_in_time_finds_its_accounts_and_disturbs_nobody() {
-    let feed = world("classic");
+    let feed = patient_world();
     let first = start(&feed, "first");
     let mut second = start(&feed, "second");
     eventually("the accounts to be divided", PATIENCE, || is_divided(&[&first, &second]).then_some(()));
@@ -185,6 +185,13 @@ fn state_of_another_group_is_told_of() {
 pub fn world(protocol: &str) -> Feed {
     let mut feed = Feed::of(standing_with(ACCOUNTS.map(|name| account(name, history(10))).to_vec()));
     configure(&mut feed, protocol, 6);
+    feed
+}
+
+/// With a session that a new start is well within, however busy the machine is.
+pub fn patient_world() -> Feed {
+    let mut feed = world("classic");
+    feed.configure(json!({"kafka": {"properties": {"session.timeout.ms": "40000"}}}));
     feed
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::feed::{Feed, PATIENCE, account, fails, history, standing_with, succeeds};
 use super::state::brief_sessions;
-use crate::support::{Record, unique_name};
+use crate::support::{Callfeed, Record, eventually, unique_name};
 
 /// Accounts for every partition, before and after.
 fn world() -> Feed {
@@ -170,7 +170,9 @@ fn a_migration_that_is_killed_is_run_again() {
     let migrate = ["migrate", "--to", new.as_str(), "--partitions", "7"];
     for _ in 0..4 {
         let mut process = feed.command_setup(&[&["state"], &migrate[..], &["--wait", "60s"]].concat()).start();
-        process.wait_for_output("copying", PATIENCE);
+        // The one before may have come through before it was killed.
+        let is_copying = |process: &mut Callfeed| process.stderr().contains("copying") || process.ended().is_some();
+        eventually("the migration to copy", PATIENCE, || is_copying(&mut process).then_some(()));
         process.kill9();
     }
     succeeds(feed.change_state(&migrate));

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::eventually;
 
 use super::feed::PATIENCE;
-use super::replicas::{SESSION, is_divided, new_calls_are_published, shown, start, world};
+use super::replicas::{SESSION, is_divided, new_calls_are_published, patient_world, shown, start, world};
 
 /// What a takeover may take beyond the session time-out: the brokers notice, the group divides anew, the partition is
 /// restored, the account read.
@@ -44,7 +44,7 @@ fn accounts_of_a_killed_replica_are_read_again_when_its_session_is_over() {
 
 #[test]
 fn a_restart_within_the_session_makes_no_rebalance() {
-    let feed = world("classic");
+    let feed = patient_world();
     let first = start(&feed, "first");
     let mut second = start(&feed, "second");
     eventually("the accounts to be divided", PATIENCE, || is_divided(&[&first, &second]).then_some(()));

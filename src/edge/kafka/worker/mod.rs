@@ -48,6 +48,11 @@ const MAX_TRANSACTION_BYTES: usize = 8 * 1024 * 1024;
 /// How long the thread waits for a step before it serves the client's queue and looks whether it is to stop.
 const IDLE: Duration = Duration::from_millis(100);
 
+/// How long the group may take to confirm this replica before another producer tries. Twice as long for each in a row
+/// that was left alone: each keeps its threads until its call returns.
+const CONFIRMATION: Duration = Duration::from_secs(15);
+const MAX_CONFIRMATION_DOUBLINGS: u32 = 5;
+
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
@@ -81,6 +86,8 @@ struct Worker {
     stop: Arc<Stop>,
     producer: StepProducer,
     in_hand: Vec<InHand>,
+    /// How many producers in a row did not come back from a call.
+    stuck: u32,
     /// The partitions and keys under which an intent may lie.
     declared: BTreeSet<(i32, Vec<u8>)>,
 }
@@ -98,7 +105,7 @@ enum Group {
 impl Worker {
     fn start(settings: PublisherSettings, inbox: Receiver<Step>, stop: Arc<Stop>) -> Result<Self, StartError> {
         let producer = recovery::new_producer(&settings, &stop)?;
-        Ok(Self { settings, inbox, stop, producer, in_hand: Vec::new(), declared: BTreeSet::new() })
+        Ok(Self { settings, inbox, stop, producer, in_hand: Vec::new(), stuck: 0, declared: BTreeSet::new() })
     }
 
     /// Works until it is told to stop.
@@ -153,6 +160,10 @@ impl Worker {
                         backoff = (backoff * 2).min(MAX_BACKOFF);
                     }
                 }
+                Err(Trouble::Stuck) => {
+                    self.stuck += 1;
+                    self.recover(Trouble::Stuck)?;
+                }
                 Err(trouble) => self.restore(trouble)?,
             }
             if self.stop.is_due(LAST_MOMENT) {
@@ -201,6 +212,7 @@ impl Worker {
             Delivery::AtLeastOnce => self.send_in_turn(group, opened)?,
         }
         self.producer.commit()?;
+        self.stuck = 0;
         let (steps, records) = (self.in_hand.len(), self.producer.sent());
         (self.settings.observer)(KafkaEvent::Committed { steps, records, took: opened.elapsed() });
         self.in_hand.drain(..).for_each(|in_hand| in_hand.step.answer(Ok(Acknowledged::after_commit())));
@@ -323,7 +335,8 @@ impl Worker {
         if !self.leases().all(Lease::is_held) {
             return Err(aborted("a partition was taken away"));
         }
-        self.producer.confirm(membership, &member, &self.partitions())?;
+        let within = CONFIRMATION * 2_u32.pow(self.stuck.min(MAX_CONFIRMATION_DOUBLINGS));
+        self.producer.confirm(membership, member, &self.partitions(), within)?;
         // An offset that is committed outside of a transaction carries what the client was when it was sent.
         let is_sure = self.settings.delivery == Delivery::ExactlyOnce
             || membership.metadata().is_some() && self.leases().all(Lease::is_held);

@@ -77,6 +77,11 @@ impl Worker {
             Trouble::Abort { reason, .. } | Trouble::Broken(reason) => {
                 tracing::warn!(%reason, "kafka producer broken, starting a new one");
             }
+            Trouble::Stuck => {
+                tracing::warn!(
+                    "kafka does not confirm this replica and the client does not return, starting a new producer"
+                );
+            }
         }
         self.rebuild()?;
         self.observe_failure("rebuilt");
@@ -99,7 +104,9 @@ impl Worker {
         while !self.stop.is_requested() {
             match new_producer(&self.settings, &self.stop) {
                 Ok(producer) => {
-                    self.producer = producer;
+                    let former = std::mem::replace(&mut self.producer, producer);
+                    // librdkafka can take long to let go of a producer whose coordinator is away.
+                    drop(std::thread::Builder::new().spawn(move || drop(former)));
                     return Ok(());
                 }
                 Err(problem) => tracing::warn!(%problem, "kafka producer not rebuilt yet"),
