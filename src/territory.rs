@@ -96,23 +96,9 @@ impl Territory {
         }
     }
 
-    /// Publishes what a process that is no more was about to publish. What Kafka refuses was not published then either;
-    /// its rows are read again.
     async fn finish(&self, leases: &[Lease], mut intents: BTreeMap<i32, Vec<Intent>>) -> Result<(), PublishError> {
         for lease in leases {
-            for Intent { records, tombstones } in intents.remove(&lease.partition()).unwrap_or_default() {
-                let n_records = records.len();
-                tracing::info!(partition = lease.partition(), n_records, "finishing what another process had begun");
-                let whole = [records, tombstones.clone()].concat();
-                match self.publisher.publish(lease, whole).await {
-                    Err(error @ (PublishError::TooLarge { .. } | PublishError::Refused { .. })) => {
-                        tracing::error!(%error, "what another process had begun is given up");
-                        let _gone = self.publisher.publish(lease, tombstones).await?;
-                    }
-                    // Nothing of it is in memory yet that the proof could move.
-                    outcome => drop(outcome?),
-                }
-            }
+            self.publisher.finish(lease, intents.remove(&lease.partition()).unwrap_or_default()).await?;
         }
         Ok(())
     }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::edge::kafka::{
-    Change, Group, Lease, Membership, Occupancy, PublishError, Publisher, PublisherSettings, Record, Takeover, Tenure,
+    Change, Group, Intent, Lease, Membership, Occupancy, PublishError, Publisher, PublisherSettings, Record, Takeover,
+    Tenure,
 };
 use crate::wiring;
 
-use super::{AdminError, StateAdmin};
+use super::{AdminError, READ_WITHIN, StateAdmin, report};
 
 /// How often the group is asked while it is waited for.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -84,7 +85,27 @@ impl Seat {
         };
         let publisher = Publisher::start(settings).await?;
         let group_id = kafka.group_id.clone();
-        Ok(Self { group_id, transactional_id, membership: membership.clone(), leases, publisher })
+        let seat = Self { group_id, transactional_id, membership: membership.clone(), leases, publisher };
+        match seat.finish_what_was_begun(admin).await {
+            Ok(()) => Ok(seat),
+            Err(error) => {
+                seat.publisher.shut_down(STOP_WITHIN).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// A replica that died without transactions may have published events whose state is not written yet. What is done
+    /// to state is done to all of it.
+    async fn finish_what_was_begun(&self, admin: &StateAdmin<'_>) -> Result<(), AdminError> {
+        let topic = admin.topic(&admin.place, self.takeover());
+        let content = topic.read(&topic.all_partitions(), READ_WITHIN, report).await?;
+        let latest = content.latest.into_iter().map(|(key, (_, value))| (key, value)).collect();
+        let mut intents = Intent::all_in(&topic.topic, &latest);
+        for (partition, lease) in &self.leases {
+            self.publisher.finish(lease, intents.remove(partition).unwrap_or_default()).await?;
+        }
+        Ok(())
     }
 
     /// Publishes records under the ownership of one partition of the state topic, all or none of them.

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::access;
 use super::connection::{Connection, InvalidProperty, Unreachable};
+use super::intent::Intent;
 use super::lease::Lease;
 use super::membership::Membership;
 use super::memory::MemoryLog;
@@ -178,6 +179,25 @@ impl Publisher {
             return Err(PublishError::Stopped);
         }
         outcome.await.unwrap_or(Err(PublishError::Stopped))
+    }
+
+    /// Publishes what a process that is no more was about to publish in a partition. What Kafka refuses was not published
+    /// then either; its rows are read again.
+    pub async fn finish(&self, lease: &Lease, intents: Vec<Intent>) -> Result<(), PublishError> {
+        for Intent { records, tombstones } in intents {
+            let n_records = records.len();
+            tracing::info!(partition = lease.partition(), n_records, "finishing what another process had begun");
+            let whole = [records, tombstones.clone()].concat();
+            match self.publish(lease, whole).await {
+                Err(error @ (PublishError::TooLarge { .. } | PublishError::Refused { .. })) => {
+                    tracing::error!(%error, "what another process had begun is given up");
+                    let _gone = self.publish(lease, tombstones).await?;
+                }
+                // Nothing of it is in memory yet that the proof could move.
+                outcome => drop(outcome?),
+            }
+        }
+        Ok(())
     }
 
     /// Closes the transaction in hand (committed if there is time, otherwise aborted) and stops the producer.

@@ -1,5 +1,7 @@
 //! `callfeed state`: what it tells of accounts, and what it changes while no replica runs.
 
+use std::collections::BTreeSet;
+
 use callfeed::domain::rewind::Moment;
 use callfeed::edge::kafka::{Group, Occupancy};
 use callfeed::simulator::{AccountScenario, CallsScenario};
@@ -7,12 +9,13 @@ use callfeed::state_admin::rewind;
 use callfeed::state_admin::seat::Seat;
 use callfeed::state_admin::{AdminError, StateAdmin};
 use jiff::{SignedDuration, Timestamp};
+use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::faults::visible;
 use super::feed::{Feed, PATIENCE, account, customer, fails, history, standing_with, succeeds};
-use crate::support::{block_on, eventually, spawn};
+use crate::support::{Record, block_on, eventually, spawn};
 
 /// Replicas that have ended are soon gone for their group.
 pub fn brief_sessions() -> Value {
@@ -91,6 +94,48 @@ fn the_progress_of_each_account_is_listed_and_shown_and_nothing_is_written() {
     let said = fails(feed.change_state(&["forget", "agency"]), 2);
     assert!(said.contains("`agency.1001`, `agency.1002`"), "{said}");
     assert_eq!(feed.kafka.read_committed(&feed.state_topic()).len(), n_records);
+}
+
+/// Without transactions its events may be out when it dies, and its state is not.
+#[test]
+fn what_a_dead_replica_had_begun_is_finished_before_state_is_changed() {
+    let mut feed = read_once(vec![account("acme", history(30))]);
+    feed.configure(json!({"kafka": {"delivery": "at_least_once"}}));
+    feed.once();
+    feed.add_call("acme", SignedDuration::from_mins(5), json!({"source": "sip"}));
+    feed.once();
+    let n_events = feed.assert_equals_truth();
+    go_back_to_the_last_intent(&feed);
+    let n_known = || shown(&feed, "acme")["ledger"]["calls"].as_u64().unwrap();
+    let n_known_before = n_known();
+
+    succeeds(feed.change_state(&["rewind", "acme", "--to", &ago(&feed, 10).to_string()]));
+    assert_eq!(n_known(), n_known_before + 1);
+    let events = feed.events();
+    assert_eq!(events.len(), n_events + 1);
+    let ids: BTreeSet<&str> = events.iter().map(|event| event.text("event_id")).collect();
+    assert_eq!(ids.len(), n_events, "it is the same event");
+    feed.once();
+    assert_eq!(feed.events().len(), n_events + 1);
+}
+
+/// Puts the state back to where a replica was that has published the events of the last step and nothing after that.
+fn go_back_to_the_last_intent(feed: &Feed) {
+    let topic = feed.state_topic();
+    let records = feed.kafka.read_committed(&topic);
+    let names = |value: &[u8]| String::from_utf8_lossy(value).contains(&feed.topic());
+    let has_events =
+        |record: &&Record| record.key_text().starts_with("intent/") && record.value.as_deref().is_some_and(names);
+    let last = records.iter().rfind(has_events).expect("a step was written down");
+    let records = records.iter().filter(|record| record.partition == last.partition);
+    let (before, after): (Vec<_>, Vec<_>) = records.partition(|record| record.offset <= last.offset);
+    let producer = feed.kafka.producer(&[]);
+    for key in after.iter().map(|record| record.key_text()).collect::<BTreeSet<_>>() {
+        let former = before.iter().rfind(|record| record.key_text() == key).and_then(|record| record.value.as_deref());
+        let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(&topic).partition(last.partition).key(key);
+        producer.send(BaseRecord { payload: former, ..record }).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
 }
 
 #[test]
