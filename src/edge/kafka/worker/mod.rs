@@ -50,8 +50,8 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// How long the group may take to confirm this replica before another producer tries. Twice as long for each in a row
 /// that was left alone: each keeps its threads until its call returns.
-const CONFIRMATION: Duration = Duration::from_secs(15);
-const MAX_CONFIRMATION_DOUBLINGS: u32 = 5;
+const CONFIRMATION: Duration = Duration::from_secs(5);
+const MAX_CONFIRMATION_DOUBLINGS: u32 = 6;
 
 const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);

@@ -67,21 +67,20 @@ impl Worker {
             Trouble::Fenced => {
                 self.observe_failure("fenced");
                 self.wait_for_the_end_of_leases();
-                // Its producer must not be fenced in turn.
-                if self.settings.membership.is_superseded() {
-                    tracing::warn!("kafka producer fenced by another process of this instance");
-                    return Ok(());
-                }
-                tracing::warn!("kafka producer fenced, starting a new one");
+                tracing::warn!("kafka producer fenced");
             }
             Trouble::Abort { reason, .. } | Trouble::Broken(reason) => {
-                tracing::warn!(%reason, "kafka producer broken, starting a new one");
+                tracing::warn!(%reason, "kafka producer broken");
             }
             Trouble::Stuck => {
                 tracing::warn!(
-                    "kafka does not confirm this replica and the client does not return, starting a new producer"
+                    "kafka producer broken: kafka does not confirm this replica, and the client does not return"
                 );
             }
+        }
+        // A new producer would fence that of the process which has taken the place of this one.
+        if self.settings.membership.is_superseded() {
+            return Ok(());
         }
         self.rebuild()?;
         self.observe_failure("rebuilt");
