@@ -16,9 +16,9 @@
 //! [`poller`] is one account and the only place where rules meet I/O; filter, diff and encode of a page are
 //! [`batch`]. [`accounts`] opens accounts ([`opening`]), tries them again and follows the customers of agencies;
 //! [`fleet`] has the accounts that run follow a configuration that changes ([`reload`]); [`group`] follows which of them
-//! are this replica's; [`service`] builds, starts and stops everything. [`check`], [`preview`] and [`outlook`] look at the same things with the same parts, and publish
-//! nothing; [`state_admin`] changes progress while no replica runs. [`rehearsal`] runs them in virtual time, against the
-//! simulator and a log in memory.
+//! are this replica's; [`service`] builds, starts and stops everything. [`check`], [`preview`] and [`outlook`] look at the
+//! same things with the same parts, and publish nothing; [`state_admin`] changes progress while no replica runs.
+//! [`rehearsal`] runs them in virtual time, against the simulator and a log in memory.
 //!
 //! # What always holds
 //!
@@ -89,6 +89,7 @@ pub mod edge;
 
 pub mod clock;
 pub mod config;
+pub mod http_client;
 pub mod logging;
 pub mod metrics;
 pub mod status;

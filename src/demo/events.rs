@@ -16,6 +16,8 @@ use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_sch
 use schema_registry_converter::error::SRCError;
 use serde::Deserialize;
 
+use crate::http_client;
+
 /// What the demo shows of a `CallEvent`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CallEvent {
@@ -77,9 +79,7 @@ impl Events {
             assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
         }
         consumer.assign(&assignment)?;
-        // reqwest is built without a provider of its own. If there is one already, that one serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy();
+        let http = http_client::builder().no_proxy();
         let registry = SrSettings::new_builder(registry_url.to_owned()).build_with(http)?;
         Ok(Self { consumer, registry, schemas: HashMap::new() })
     }

@@ -17,6 +17,8 @@ use schema_registry_converter::schema_registry_common::{SchemaType, SrCall, Supp
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::http_client;
+
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a schema that conflicts is tried again: another replica may be registering it.
@@ -93,8 +95,6 @@ impl SchemaRegistry {
             let reason = "it holds a login, which belongs into `schema_registry.username` and `password`".to_owned();
             return Err(RegistryError::InvalidUrl { reason });
         }
-        // reqwest is built without a provider of its own. If there is one already, that one serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let is_on_this_machine = is_loopback(&parsed);
         Ok(Self { url: url.trim_end_matches('/').to_owned(), is_on_this_machine, credentials })
     }
@@ -173,7 +173,7 @@ impl SchemaRegistry {
     }
 
     fn builder(&self) -> ClientBuilder {
-        let builder = Client::builder().user_agent(concat!("callfeed/", env!("CARGO_PKG_VERSION")));
+        let builder = http_client::builder();
         if self.is_on_this_machine { builder.no_proxy() } else { builder }
     }
 

@@ -14,6 +14,8 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::Value;
 
+use crate::http_client;
+
 /// A replica that hangs must not keep the others' accounts from being shown.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -37,7 +39,7 @@ pub struct Gathered {
 impl Peers {
     /// The replicas at this `host:port`.
     pub fn at(name: &str) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder().no_proxy().connect_timeout(ANSWERED_WITHIN).build()?;
+        let client = http_client::builder().no_proxy().connect_timeout(ANSWERED_WITHIN).build()?;
         Ok(Self { name: name.into(), client })
     }
 

@@ -48,8 +48,6 @@ impl Running {
         let (readiness, seen) = watch::channel(Readiness::NotReady("restoring_state"));
         let (addr, board, stop) = (admin.addr(), StatusBoard::default(), CancellationToken::new());
         let orders = Orders::default();
-        // Refused only when a test before has already done it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let shown = Shown {
             board: board.clone(),
             metrics: Metrics::new(),
@@ -64,7 +62,7 @@ impl Running {
     }
 
     fn to(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::http_client::builder().no_proxy().build().unwrap();
         client.request(method.parse().unwrap(), format!("http://{}{path}", self.addr))
     }
 

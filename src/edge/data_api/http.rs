@@ -16,6 +16,7 @@ use tracing::warn;
 
 use super::error::{Cause, Malformed};
 use super::room::{Held, NoRoom, Room};
+use crate::http_client;
 
 /// An address that does not even answer the first packet is known sooner than a slow report.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,8 +112,6 @@ pub(super) enum Fault {
 
 impl Http {
     pub fn new(settings: &HttpSettings) -> Result<Self, HttpSetupError> {
-        // Fails when a provider was installed before, which then serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = match builder(settings)?.build() {
             // A simulator is reached without TLS, also from a machine that has no CA certificates.
             Err(error) if settings.ca_file.is_none() => {
@@ -247,8 +246,7 @@ impl fmt::Debug for Proxy {
 }
 
 fn builder(settings: &HttpSettings) -> Result<ClientBuilder, HttpSetupError> {
-    let builder = reqwest::Client::builder()
-        .user_agent(concat!("callfeed/", env!("CARGO_PKG_VERSION")))
+    let builder = http_client::builder()
         .timeout(settings.timeout)
         .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
         .gzip(true)

@@ -5,7 +5,7 @@ use std::process::Command;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::{Callfeed, Servers, eventually};
+use crate::support::{Callfeed, Servers, eventually, free_port};
 
 use super::faults::visible;
 use super::feed::{Feed, PATIENCE, account, history, standing_with};
@@ -95,6 +95,21 @@ fn a_reload_is_answered_with_what_came_of_it() {
     feed.config["accounts"] = whole;
     feed.write_config();
     assert_eq!(ordered(&process, "/api/v1/reload", "")["done"], "reloaded: 1 accounts added, 0 removed, 0 changed");
+}
+
+/// It is one of its own peers, as a replica is behind a headless Service.
+#[test]
+fn a_replica_with_peers_shows_each_account_once_and_takes_orders() {
+    let mut feed = world();
+    let address = format!("127.0.0.1:{}", free_port());
+    feed.configure(json!({"admin": {"listen": address, "peers": address}}));
+    let process = start(&feed);
+    feed.wait_for_events(visible(&feed, "acme") + visible(&feed, "other"));
+    let shown: Value = serde_json::from_str(&process.get("/api/v1/accounts")).unwrap();
+    let names: Vec<_> = shown["accounts"].as_array().unwrap().iter().map(|account| &account["name"]).collect();
+    assert_eq!(names, ["acme", "other"], "{shown}");
+    let answer = ordered(&process, "/api/v1/accounts/acme/pause", "");
+    assert_eq!(answer["account"]["status"], "paused", "{answer}");
 }
 
 /// Requests made up from the description of the port, good and bad ones, with the token and without.
