@@ -23,7 +23,8 @@ test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS:
 	@scripts/prerequisites build servers
 	@scripts/servers fetch >/dev/null
 	cargo test --locked --no-run
-	scripts/servers run cargo test --locked --no-fail-fast $(ARGS)
+	CALLFEED_TEST_FORMER=$$(scripts/former-version) && export CALLFEED_TEST_FORMER && \
+	  scripts/servers run cargo test --locked --no-fail-fast $(ARGS)
 
 unit: ## only the tests that need no server (ARGS: a filter)
 	@scripts/prerequisites build

@@ -14,6 +14,7 @@ use super::{block_on, eventually, signal};
 /// its working folder and goes away with this and its processes. It can be started many times, also side by side.
 pub struct Setup {
     folder: Arc<TempDir>,
+    program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -24,6 +25,7 @@ impl Setup {
     pub fn new(arguments: &[&str]) -> Setup {
         Setup {
             folder: Arc::new(TempDir::with_prefix("callfeed-test-").unwrap()),
+            program: env!("CARGO_BIN_EXE_callfeed").into(),
             arguments: arguments.iter().map(|one| (*one).to_owned()).collect(),
             environment: Vec::new(),
         }
@@ -33,6 +35,11 @@ impl Setup {
     pub fn file(self, name: &str, text: &str) -> Setup {
         fs::write(self.folder.path().join(name), text).unwrap();
         self
+    }
+
+    /// Another version of callfeed than the one that is tested.
+    pub fn program(self, program: &Path) -> Setup {
+        Setup { program: program.to_owned(), ..self }
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Setup {
@@ -52,7 +59,7 @@ impl Setup {
             .tempdir_in(self.folder.path())
             .unwrap()
             .keep();
-        let child = Command::new(env!("CARGO_BIN_EXE_callfeed"))
+        let child = Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())

@@ -31,6 +31,11 @@ impl Servers {
     pub fn cache() -> PathBuf {
         from_environment("CALLFEED_TEST_SERVERS").into()
     }
+
+    /// The callfeed before this one, as `scripts/former-version` makes it.
+    pub fn former_version() -> PathBuf {
+        from_environment("CALLFEED_TEST_FORMER").into()
+    }
 }
 
 fn from_environment(name: &str) -> String {

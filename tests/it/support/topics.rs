@@ -102,6 +102,21 @@ impl Cluster {
         self.wait_for_topic(name);
     }
 
+    /// Deletes a topic and waits until it is gone.
+    #[track_caller]
+    pub fn delete_topic(&self, name: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let topic = name.to_owned();
+        let outcome = block_on(async move {
+            let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+            admin.delete_topics(&[&topic], &options).await
+        });
+        if let Err((topic, code)) = &outcome.unwrap()[0] {
+            panic!("cannot delete topic {topic}: {code}");
+        }
+        eventually("the topic to be gone", PATIENCE, || self.partitions(name).is_none().then_some(()));
+    }
+
     /// Sets settings of a topic; those that are not named get the broker's default.
     pub fn alter_topic(&self, name: &str, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
