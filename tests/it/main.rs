@@ -4,6 +4,7 @@
 mod commands;
 mod data_api;
 mod demo;
+mod documents;
 mod delivery;
 mod judge;
 mod kafka_edge;
