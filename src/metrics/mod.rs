@@ -1,16 +1,26 @@
 //! What Prometheus sees: every metric of callfeed, declared once with its help and its unit.
 //!
-//! Counters are moved once per page or transaction, never per row. Ages (`frontier_lag_seconds`, `freshness_seconds`)
-//! and the status of accounts are not kept here: they are taken from the status board at each scrape, so that they
-//! grow while nothing is read. Labels hold names from the configuration and fixed words only, never anything of a call.
+//! ```text
+//!  here       counters and times, moved once per page or transaction, never per row
+//!  accounts   what the status board knows, looked up at each scrape, so that ages grow while nothing is read
+//!  process    memory, CPU, descriptors, from the operating system
+//!  text       the format for who asks
+//! ```
+//!
+//! What always holds: labels are names from the configuration and words of closed lists, never anything of a call; with
+//! [`Detail::Sums`] no label grows with the number of accounts; an account that this replica loses leaves nothing of its
+//! own behind, or it would be counted twice when the next one has it.
+
+mod accounts;
+mod labels;
+mod process;
+mod text;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,9 +31,11 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use crate::domain::call::AccountId;
 use crate::domain::filter::LeftOut;
 use crate::domain::ledger::EventType;
-use crate::domain::pace::PointsWindow;
 use crate::domain::time::Instant;
-use crate::status::{AccountStatus, State};
+use crate::status::AccountStatus;
+
+use labels::{EventLabels, KindLabel, Of, ReasonLabel, RequestLabels, StageLabel, StreamLabels};
+pub use text::{OPENMETRICS, PLAIN, negotiate, plain};
 
 const PREFIX: &str = "callfeed";
 
@@ -36,11 +48,33 @@ const TRANSACTION_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /// The stages of a dead letter (design 7).
 const DEAD_LETTER_STAGES: [&str; 3] = ["decode", "encode", "too_large"];
 
+/// What the Kafka edge tells of failures.
+const KAFKA_ERRORS: [&str; 6] = ["aborted", "fenced", "rebuilt", "too_large", "refused", "unreachable"];
+
+/// What the registry edge tells of failures.
+const REGISTRY_ERRORS: [&str; 5] = ["unreachable", "denied", "incompatible", "unexpected", "settings"];
+
 /// The metrics of the process. Clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
+/// Whose numbers are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Those of each account.
+    PerAccount,
+    /// Of all accounts together: what can be added is, and of ages the largest is shown.
+    Sums,
+}
+
+impl Detail {
+    fn of(self, account: &AccountId) -> Of {
+        Of((self == Self::PerAccount).then(|| account.clone()))
+    }
+}
+
 struct Inner {
+    detail: Detail,
     registry: Registry,
     events_published: Family<EventLabels, Counter>,
     rows_read: Family<StreamLabels, Counter>,
@@ -48,10 +82,13 @@ struct Inner {
     dead_letters: Family<StageLabel, Counter>,
     api_requests: Family<RequestLabels, Counter>,
     api_request: Histogram,
-    points_remaining: Family<PointsLabels, Gauge>,
+    points_spent: Family<Of, Counter>,
     transaction: Histogram,
     owned_partitions: Gauge,
+    state_partitions: Gauge,
     kafka_errors: Family<KindLabel, Counter>,
+    registry_errors: Family<KindLabel, Counter>,
+    ready: Gauge,
     config_successful: Gauge,
     config_loaded_at: Gauge,
     /// Every stream that was ever a label, so that all labels of an account can be found again.
@@ -59,35 +96,32 @@ struct Inner {
 }
 
 impl Metrics {
-    pub fn new() -> Self {
+    pub fn new(detail: Detail) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
-        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let r = &mut registry;
+        r.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let inner = Inner {
-            events_published: registered(&mut registry, "events_published", "Events in committed transactions"),
-            rows_read: registered(&mut registry, "rows_read", "Rows read from the Data API, re-reads included"),
-            rows_filtered: registered(&mut registry, "rows_filtered", "Rows that the filters left out, by reason"),
-            dead_letters: registered(&mut registry, "dead_letters", "Rows set aside as dead letters, by stage"),
-            api_requests: registered(&mut registry, "api_requests", "Requests to the Data API, by outcome"),
-            api_request: timed(&mut registry, "api_request", "Time of a request to the Data API", API_REQUEST_BUCKETS),
-            points_remaining: registered(
-                &mut registry,
-                "points_remaining",
-                "Points that the Data API says are left in the window",
-            ),
-            transaction: timed(&mut registry, "transaction", "Time of a Kafka transaction", TRANSACTION_BUCKETS),
-            owned_partitions: registered(
-                &mut registry,
-                "owned_partitions",
-                "Partitions of the state topic that this replica owns",
-            ),
-            kafka_errors: registered(&mut registry, "kafka_errors", "Errors of the Kafka client, by kind"),
+            detail,
+            events_published: registered(r, "events_published", "Events in committed transactions"),
+            rows_read: registered(r, "rows_read", "Rows read from the Data API, re-reads included"),
+            rows_filtered: registered(r, "rows_filtered", "Rows that the filters left out, by reason"),
+            dead_letters: registered(r, "dead_letters", "Rows set aside as dead letters, by stage"),
+            api_requests: registered(r, "api_requests", "Requests to the Data API, by outcome"),
+            api_request: timed(r, "api_request", "Time of a request to the Data API", API_REQUEST_BUCKETS),
+            points_spent: registered(r, "points_spent", "Points of the Data API that callfeed has spent"),
+            transaction: timed(r, "transaction", "Time of a Kafka transaction", TRANSACTION_BUCKETS),
+            owned_partitions: registered(r, "owned_partitions", "Partitions of the state topic that this replica owns"),
+            state_partitions: registered(r, "state_partitions", "Partitions that the state topic has"),
+            kafka_errors: registered(r, "kafka_errors", "Errors of the Kafka client, by kind"),
+            registry_errors: registered(r, "registry_errors", "Errors of the Schema Registry, by kind"),
+            ready: registered(r, "ready", "1 while state is restored and Kafka reachable, as `/ready` tells"),
             config_successful: registered(
-                &mut registry,
+                r,
                 "config_last_reload_successful",
                 "1 when the configuration was loaded at the last try, 0 when it was refused",
             ),
             config_loaded_at: registered_seconds(
-                &mut registry,
+                r,
                 "config_last_reload_success_timestamp",
                 "Unix time at which the configuration that runs was loaded",
             ),
@@ -98,15 +132,24 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
+    /// An account is about to be read here. Its counters begin at zero, or their first increase would not be seen.
+    pub fn begin_account(&self, account: &AccountId, stream: &'static str) {
+        self.rows_read(account, stream, 0);
+        self.points_spent(account, 0);
+        for event in EventType::ALL {
+            self.event_published(account, stream, event, 0);
+        }
+    }
+
     pub fn event_published(&self, account: &AccountId, stream: &'static str, event: EventType, n: u64) {
         self.0.remember(stream);
-        let labels = EventLabels { account: account.clone(), stream, r#type: event.as_str() };
+        let labels = EventLabels { of: self.0.detail.of(account), stream, r#type: event.as_str() };
         self.0.events_published.get_or_create(&labels).inc_by(n);
     }
 
     pub fn rows_read(&self, account: &AccountId, stream: &'static str, n: u64) {
         self.0.remember(stream);
-        self.0.rows_read.get_or_create(&StreamLabels { account: account.clone(), stream }).inc_by(n);
+        self.0.rows_read.get_or_create(&StreamLabels { of: self.0.detail.of(account), stream }).inc_by(n);
     }
 
     pub fn row_filtered(&self, reason: LeftOut, n: u64) {
@@ -124,9 +167,8 @@ impl Metrics {
         self.0.api_request.observe(took.as_secs_f64());
     }
 
-    pub fn points_remaining(&self, account: &AccountId, window: PointsWindow, points: u64) {
-        let labels = PointsLabels { account: account.clone(), window: window.as_str() };
-        self.0.points_remaining.get_or_create(&labels).set(i64::try_from(points).unwrap_or(i64::MAX));
+    pub fn points_spent(&self, account: &AccountId, n: u64) {
+        self.0.points_spent.get_or_create(&self.0.detail.of(account)).inc_by(n);
     }
 
     pub fn transaction(&self, took: Duration) {
@@ -137,8 +179,20 @@ impl Metrics {
         self.0.kafka_errors.get_or_create(&KindLabel { kind }).inc();
     }
 
+    pub fn registry_error(&self, kind: &'static str) {
+        self.0.registry_errors.get_or_create(&KindLabel { kind }).inc();
+    }
+
     pub fn owned_partitions(&self, n: i64) {
         self.0.owned_partitions.set(n);
+    }
+
+    pub fn state_partitions(&self, n: i64) {
+        self.0.state_partitions.set(n);
+    }
+
+    pub fn ready(&self, is_ready: bool) {
+        self.0.ready.set(i64::from(is_ready));
     }
 
     pub fn config_loaded(&self, at: Instant) {
@@ -150,19 +204,17 @@ impl Metrics {
         self.0.config_successful.set(0);
     }
 
-    /// Takes an account out of the metrics: it was removed, or another replica owns it now.
+    /// Takes an account out of the metrics: it was removed, or another replica owns it now. Sums keep what was done.
     pub fn forget_account(&self, account: &AccountId) {
-        for window in PointsWindow::ALL {
-            self.0.points_remaining.remove(&PointsLabels { account: account.clone(), window: window.as_str() });
+        if self.0.detail == Detail::Sums {
+            return;
         }
+        let of = self.0.detail.of(account);
+        self.0.points_spent.remove(&of);
         for stream in self.0.known_streams() {
-            self.0.rows_read.remove(&StreamLabels { account: account.clone(), stream });
+            self.0.rows_read.remove(&StreamLabels { of: of.clone(), stream });
             for event in EventType::ALL {
-                self.0.events_published.remove(&EventLabels {
-                    account: account.clone(),
-                    stream,
-                    r#type: event.as_str(),
-                });
+                self.0.events_published.remove(&EventLabels { of: of.clone(), stream, r#type: event.as_str() });
             }
         }
     }
@@ -171,17 +223,12 @@ impl Metrics {
     pub fn encode(&self, accounts: &[AccountStatus]) -> String {
         let mut text = String::new();
         let written = encode_registry(&mut text, &self.0.registry)
-            .and_then(|()| encode_registry(&mut text, &of_accounts(accounts)))
+            .and_then(|()| encode_registry(&mut text, &accounts::registry(accounts, self.0.detail)))
+            .and_then(|()| encode_registry(&mut text, &process::registry()))
             .and_then(|()| encode_eof(&mut text));
         // Writing to a `String` never fails, and no label or value above has an error of its own.
         written.expect("metrics are written to memory");
         text
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -194,6 +241,12 @@ impl Inner {
         for stage in DEAD_LETTER_STAGES {
             self.dead_letters.get_or_create(&StageLabel { stage }).inc_by(0);
         }
+        for kind in KAFKA_ERRORS {
+            self.kafka_errors.get_or_create(&KindLabel { kind }).inc_by(0);
+        }
+        for kind in REGISTRY_ERRORS {
+            self.registry_errors.get_or_create(&KindLabel { kind }).inc_by(0);
+        }
     }
 
     fn remember(&self, stream: &'static str) {
@@ -202,46 +255,6 @@ impl Inner {
 
     fn known_streams(&self) -> BTreeSet<&'static str> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// The metrics that are a view of the board at the moment of a scrape.
-fn of_accounts(accounts: &[AccountStatus]) -> Registry {
-    let mut registry = Registry::with_prefix(PREFIX);
-    let lag: Family<StreamLabels, Gauge> =
-        registered_seconds(&mut registry, "frontier_lag", "Age of the newest moment up to which a stream was read");
-    let freshness: Family<StreamLabels, Gauge> =
-        registered_seconds(&mut registry, "freshness", "Age of the last complete read of the live tier");
-    let planned: Family<TierLabels, Gauge> = registered_seconds(
-        &mut registry,
-        "planned_freshness",
-        "How often a tier of the ladder is read with the points there are",
-    );
-    let status: Family<StatusLabels, Gauge> =
-        registered(&mut registry, "account_status", "1 for the status that the account has, 0 for the others");
-    for account in accounts {
-        let label = || account.account.clone();
-        for state in State::ALL {
-            let labels = StatusLabels { account: label(), status: state.as_str() };
-            status.get_or_create(&labels).set(i64::from(state == account.status));
-        }
-        for stream in &account.streams {
-            let labels = StreamLabels { account: label(), stream: stream.stream };
-            set_age(&lag, &labels, stream.frontier_lag_seconds);
-            set_age(&freshness, &labels, stream.freshness_seconds);
-            for tier in &stream.tiers {
-                let labels = TierLabels { account: label(), stream: stream.stream, tier: tier.age.clone() };
-                planned.get_or_create(&labels).set(i64::try_from(tier.planned_seconds).unwrap_or(i64::MAX));
-            }
-        }
-    }
-    registry
-}
-
-/// An age that is not known has no sample: a zero would look like perfect freshness.
-fn set_age(gauge: &Family<StreamLabels, Gauge>, labels: &StreamLabels, seconds: Option<u64>) {
-    if let Some(seconds) = seconds {
-        gauge.get_or_create(labels).set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 }
 
@@ -263,231 +276,5 @@ fn timed<const N: usize>(registry: &mut Registry, name: &str, help: &str, bucket
     histogram
 }
 
-impl EncodeLabelValue for AccountId {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        self.as_str().encode(encoder)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EventLabels {
-    account: AccountId,
-    stream: &'static str,
-    r#type: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StreamLabels {
-    account: AccountId,
-    stream: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TierLabels {
-    account: AccountId,
-    stream: &'static str,
-    tier: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StatusLabels {
-    account: AccountId,
-    status: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PointsLabels {
-    account: AccountId,
-    window: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    method: String,
-    outcome: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StageLabel {
-    stage: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::domain::call::Service;
-    use crate::status::{StatusBoard, TierStatus, Why};
-
-    const CALLS: &str = "calls";
-
-    fn account(name: &str) -> AccountId {
-        AccountId::new(name)
-    }
-
-    /// Every metric moved once.
-    fn used() -> Metrics {
-        let metrics = Metrics::new();
-        metrics.event_published(&account("acme"), CALLS, EventType::Created, 3);
-        metrics.rows_read(&account("acme"), CALLS, 5);
-        metrics.row_filtered(LeftOut::StaticChannel, 2);
-        metrics.dead_letter("decode", 1);
-        metrics.api_request("get.calls_report", "ok", Duration::from_millis(300));
-        metrics.points_remaining(&account("acme"), PointsWindow::Day, 2960);
-        metrics.transaction(Duration::from_millis(20));
-        metrics.kafka_error("transport");
-        metrics.owned_partitions(12);
-        metrics.config_loaded(at(1000));
-        metrics
-    }
-
-    fn at(seconds: i64) -> Instant {
-        Instant::from_unix_seconds(seconds)
-    }
-
-    fn board() -> StatusBoard {
-        let board = StatusBoard::default();
-        board.register(&account("acme"), Service::Uis);
-        board.set(&account("acme"), State::Live, Why::NOTHING);
-        board.note_progress(&account("acme"), CALLS, at(1000));
-        let tier = TierStatus { age: "15m".to_owned(), promised_seconds: 30, planned_seconds: 37 };
-        board.note_plan(&account("acme"), CALLS, vec![tier]);
-        board
-    }
-
-    fn assert_lines(text: &str, expected: &[&str]) {
-        for line in expected {
-            assert!(text.lines().any(|found| found == *line), "`{line}` is missing in:\n{text}");
-        }
-    }
-
-    #[test]
-    fn each_metric_has_the_name_and_labels_of_the_contract() {
-        let board = board();
-        board.note_live_read(&account("acme"), CALLS, at(1050));
-        let text = used().encode(&board.snapshot(at(1060)));
-        let build = format!("callfeed_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
-        assert_lines(
-            &text,
-            &[
-                &build,
-                "callfeed_events_published_total{account=\"acme\",stream=\"calls\",type=\"CREATED\"} 3",
-                "callfeed_rows_read_total{account=\"acme\",stream=\"calls\"} 5",
-                "callfeed_rows_filtered_total{reason=\"static_channel\"} 2",
-                "callfeed_dead_letters_total{stage=\"decode\"} 1",
-                "callfeed_api_requests_total{method=\"get.calls_report\",outcome=\"ok\"} 1",
-                "callfeed_api_request_seconds_bucket{le=\"0.25\"} 0",
-                "callfeed_api_request_seconds_bucket{le=\"0.5\"} 1",
-                "callfeed_api_request_seconds_count 1",
-                "callfeed_points_remaining{account=\"acme\",window=\"day\"} 2960",
-                "callfeed_transaction_seconds_bucket{le=\"0.01\"} 0",
-                "callfeed_transaction_seconds_bucket{le=\"0.025\"} 1",
-                "callfeed_owned_partitions 12",
-                "callfeed_config_last_reload_successful 1",
-                "callfeed_config_last_reload_success_timestamp_seconds 1000",
-                "callfeed_kafka_errors_total{kind=\"transport\"} 1",
-                "callfeed_frontier_lag_seconds{account=\"acme\",stream=\"calls\"} 60",
-                "callfeed_freshness_seconds{account=\"acme\",stream=\"calls\"} 10",
-                "callfeed_planned_freshness_seconds{account=\"acme\",stream=\"calls\",tier=\"15m\"} 37",
-                "callfeed_account_status{account=\"acme\",status=\"live\"} 1",
-                "callfeed_account_status{account=\"acme\",status=\"blocked\"} 0",
-            ],
-        );
-        assert!(text.ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn each_metric_is_declared_once_with_help_and_durations_with_their_unit() {
-        let board = board();
-        board.note_live_read(&account("acme"), CALLS, at(1050));
-        let text = used().encode(&board.snapshot(at(1060)));
-        let mut declared: BTreeMap<&str, usize> = BTreeMap::new();
-        for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
-            let (name, help) = line.split_once(' ').unwrap();
-            assert!(help.len() > 20, "the help of {name} says too little: {help}");
-            *declared.entry(name).or_default() += 1;
-        }
-        assert_eq!(declared.len(), 17, "{declared:?}");
-        assert!(declared.values().all(|times| *times == 1), "{declared:?}");
-        for name in declared.keys().filter(|name| name.ends_with("_seconds")) {
-            assert_lines(&text, &[&format!("# UNIT {name} seconds")]);
-        }
-    }
-
-    #[test]
-    fn ages_grow_between_polls() {
-        let (metrics, board) = (used(), board());
-        let lag = |now| {
-            let text = metrics.encode(&board.snapshot(at(now)));
-            let line = text.lines().find(|line| line.starts_with("callfeed_frontier_lag_seconds{")).unwrap();
-            line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap()
-        };
-        assert_eq!((lag(1000), lag(1030), lag(5000)), (0, 30, 4000));
-    }
-
-    #[test]
-    fn an_age_that_is_not_known_has_no_sample() {
-        let text = used().encode(&board().snapshot(at(1060)));
-        assert!(!text.contains("callfeed_freshness_seconds{"), "{text}");
-    }
-
-    #[test]
-    fn an_account_has_one_status_of_six() {
-        let text = Metrics::new().encode(&board().snapshot(at(1060)));
-        let samples: Vec<&str> =
-            text.lines().filter(|line| line.starts_with("callfeed_account_status{account=\"acme\"")).collect();
-        assert_eq!(samples.len(), State::ALL.len(), "{samples:?}");
-        assert_eq!(samples.iter().filter(|line| line.ends_with(" 1")).count(), 1, "{samples:?}");
-    }
-
-    #[test]
-    fn what_alerts_watch_begins_at_zero() {
-        let text = Metrics::new().encode(&[]);
-        for stage in DEAD_LETTER_STAGES {
-            assert_lines(&text, &[&format!("callfeed_dead_letters_total{{stage=\"{stage}\"}} 0")]);
-        }
-        for reason in LeftOut::ALL {
-            assert_lines(&text, &[&format!("callfeed_rows_filtered_total{{reason=\"{reason}\"}} 0")]);
-        }
-    }
-
-    #[test]
-    fn a_forgotten_account_leaves_nothing_and_takes_nothing_from_others() {
-        let metrics = used();
-        metrics.event_published(&account("acme"), CALLS, EventType::Withdrawn, 1);
-        metrics.rows_read(&account("acme"), "chats", 1);
-        metrics.rows_read(&account("other"), CALLS, 7);
-        metrics.forget_account(&account("acme"));
-        let text = metrics.encode(&[]);
-        assert!(!text.contains("acme"), "{text}");
-        assert_lines(&text, &["callfeed_rows_read_total{account=\"other\",stream=\"calls\"} 7"]);
-    }
-
-    #[test]
-    fn a_refused_configuration_shows_and_the_time_of_the_former_one_stays() {
-        let metrics = used();
-        metrics.config_refused();
-        let expected =
-            ["callfeed_config_last_reload_successful 0", "callfeed_config_last_reload_success_timestamp_seconds 1000"];
-        assert_lines(&metrics.encode(&[]), &expected);
-    }
-
-    #[test]
-    fn a_number_too_large_for_a_gauge_stays_at_its_end() {
-        let metrics = Metrics::new();
-        metrics.points_remaining(&account("acme"), PointsWindow::Minute, u64::MAX);
-        let line = format!("callfeed_points_remaining{{account=\"acme\",window=\"minute\"}} {}", i64::MAX);
-        assert_lines(&metrics.encode(&[]), &[&line]);
-    }
-}
+mod tests;
