@@ -22,6 +22,7 @@ test: export RUST_TEST_THREADS ?= 6
 test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS: a filter)
 	@scripts/prerequisites build servers
 	@scripts/servers fetch >/dev/null
+	@scripts/prometheus fetch >/dev/null
 	cargo test --locked --no-run
 	CALLFEED_TEST_FORMER=$$(scripts/former-version) && export CALLFEED_TEST_FORMER && \
 	  scripts/servers run cargo test --locked --no-fail-fast $(ARGS)

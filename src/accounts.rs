@@ -11,14 +11,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant as Moment;
 
 use crate::config::{Account, Config, Customers};
-use crate::context::Context;
+use crate::context::{Context, SchemaProblem};
 use crate::domain::pace::backoff;
 use crate::edge::data_api::{ApiError, BadUrl, Class, Http, Observer};
 use crate::open_account::OpenAccount;
 use crate::opening::{OpenError, Subject};
 use crate::poller::{BLOCKED_RETRY, Ended, ReadError, UNKNOWN_RESET};
 use crate::service::ServiceError;
-use crate::status::{State, Why};
+use crate::status::{Cause, State, Why};
+use crate::stream::calls;
 use crate::territory::Holding;
 use crate::wiring;
 
@@ -44,6 +45,7 @@ pub enum AccountEnd {
 struct Trouble {
     reason: String,
     remedy: String,
+    cause: Cause,
     cure: Cure,
 }
 
@@ -113,6 +115,7 @@ async fn serve_under(context: &Context, subject: &Subject, holding: &Arc<Holding
     let desk = context.orders.desk(&subject.id);
     let mut account = OpenAccount { subject, holding, poller: None, lost_at: None };
     context.board.register(&subject.id, subject.account.service);
+    context.metrics.begin_account(&subject.id, calls::NAME);
     loop {
         let turn = context.with_stop(context.stop.child_token());
         let (end, asked) = {
@@ -213,7 +216,12 @@ async fn turn(context: &Context, account: &mut OpenAccount<'_>) -> Result<Ended,
     match Box::pin(account.open(context)).await {
         None => Ok(Ended::Stopped),
         Some(Ok(poller)) => poller.run().await.map_err(Trouble::of_reading),
-        Some(Err(error)) => Err(Trouble::of_opening(error)),
+        Some(Err(error)) => {
+            if let OpenError::Schema(SchemaProblem::Registry(error)) = &error {
+                context.metrics.registry_error(error.kind());
+            }
+            Err(Trouble::of_opening(error))
+        }
     }
 }
 
@@ -223,7 +231,7 @@ impl Trouble {
             return Self::of_api(error, false);
         }
         let cure = if error.passes() { Cure::Patience { tried: false } } else { Cure::Person };
-        Self { reason: error.to_string(), remedy: error.remedy(), cure }
+        Self { reason: error.to_string(), remedy: error.remedy(), cause: error.cause(), cure }
     }
 
     fn of_reading(error: ReadError) -> Self {
@@ -233,11 +241,13 @@ impl Trouble {
             ReadError::Paging(_) => Self {
                 reason,
                 remedy: "nothing is lost; if it lasts, report it with the name of the service".to_owned(),
+                cause: Cause::new("paging"),
                 cure: Cure::Patience { tried: true },
             },
             ReadError::Publish(_) | ReadError::OutOfOrder(_) | ReadError::Stopped => Self {
                 reason,
                 remedy: "nothing is lost; see the message for what Kafka refuses".to_owned(),
+                cause: Cause::new("kafka"),
                 cure: Cure::Patience { tried: true },
             },
         }
@@ -250,7 +260,7 @@ impl Trouble {
             Class::Limited { wait, .. } => Cure::Points { wait },
             Class::Owner | Class::Bug => Cure::Person,
         };
-        Self { reason: error.to_string(), remedy: error.remedy(), cure }
+        Self { reason: error.to_string(), remedy: error.remedy(), cause: Cause::new(error.outcome()), cure }
     }
 
     fn show(&self, context: &Context, subject: &Subject, failures: u32) {
@@ -262,7 +272,8 @@ impl Trouble {
             Cure::Points { .. } => State::Limited,
             Cure::Patience { .. } | Cure::Person => State::Blocked,
         };
-        context.board.set(&subject.id, state, Why::because(&self.reason).with_remedy(&self.remedy));
+        let why = Why::because(&self.reason).with_remedy(&self.remedy).with_cause(self.cause);
+        context.board.set(&subject.id, state, why);
     }
 
     /// How long to wait before the next try.

@@ -22,11 +22,12 @@ use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, BadUrl, Class, Client, CustomerUser, Http, Observer, Tag};
 use crate::edge::kafka::RestoreError;
 use crate::edge::kafka::topics::TopicProblem;
+use crate::edge::registry::RegistryError;
 use crate::poller::{Poller, Refresh};
 use crate::progress::Progress;
 use crate::purse::{Errand, Purse};
 use crate::state::StateError;
-use crate::status::{State, Why};
+use crate::status::{Cause, State, Why};
 use crate::stream::calls::{self, Counted, EventSource};
 use crate::stream::record::hash;
 use crate::territory::Holding;
@@ -90,6 +91,22 @@ impl OpenError {
             Self::Restore(error) => error.is_retryable(),
             Self::Zone(_) | Self::UnknownTag { .. } | Self::Schema(_) | Self::State(_) => false,
         }
+    }
+
+    /// The kind of it.
+    pub fn cause(&self) -> Cause {
+        Cause::new(match self {
+            Self::Api(error) => error.outcome(),
+            Self::Zone(_) => "unknown_time_zone",
+            Self::UnknownTag { .. } => "unknown_tag",
+            Self::Schema(SchemaProblem::Registry(RegistryError::Incompatible { .. })) => "schema_incompatible",
+            Self::Schema(SchemaProblem::Registry(_)) => "registry",
+            Self::Schema(SchemaProblem::NotRegistered { .. }) => "schema_not_registered",
+            Self::Schema(SchemaProblem::Encode(_) | SchemaProblem::Unreadable(_)) => "schema_unreadable",
+            Self::Topic(_) => "topic",
+            Self::Restore(_) => "state_not_restored",
+            Self::State(_) => "state_unreadable",
+        })
     }
 
     /// What a person can do.
@@ -180,7 +197,7 @@ impl Subject {
             holding: holding.clone(),
             experience: Experience::default(),
             pace: Pace::promised(&self.ladder()),
-            shown_plan: Vec::new(),
+            shown_plan: (Vec::new(), 0),
             refresh: self.refresh_times(context),
             looked_at: None,
             no_interlude_before: None,
@@ -230,6 +247,7 @@ impl Subject {
         let spending = self.purse.point(self.account.poll.points_share, Errand::Live, told).await;
         let answer = request.await?;
         spending.answered();
+        context.metrics.points_spent(&self.id, 1);
         Ok(answer)
     }
 

@@ -134,6 +134,10 @@ impl Purse {
         Self { number, ..self }
     }
 
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// How long after a counter of this length has started anew this credential is used again. Always the same.
     pub fn behind(&self, length: Duration) -> Duration {
         /// Of the length of a counter; the rest is for using the points.

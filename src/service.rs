@@ -93,7 +93,8 @@ pub struct Options {
 /// Runs the service until `stop`, or until its work is done.
 pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> Result<(), ServiceError> {
     let board = StatusBoard::default();
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(wiring::metrics_detail(config));
+    metrics.state_partitions(config.kafka.state_partitions.into());
     let readiness = watch::Sender::new(Readiness::NotReady("starting"));
     let orders = Orders::default();
     let shown = Shown {
@@ -147,7 +148,8 @@ async fn build(
     let registry = wiring::registry(config)?;
     let kafka_health = KafkaHealth::new(readiness.clone(), config.kafka.commit_interval);
     let what = format!("schema registry at {}", config.schema_registry.url);
-    persist(&what, RegistryError::is_retryable, || registry.reachable()).await?;
+    let is_there = || async { registry.reachable().await.inspect_err(|error| metrics.registry_error(error.kind())) };
+    persist(&what, RegistryError::is_retryable, is_there).await?;
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
     let instance_id = config.kafka.instance_id.clone();

@@ -13,7 +13,9 @@
 //! reason, and what is blocked stays so until a try has succeeded, so that a try that fails again every five minutes does
 //! not look like a new failure.
 
+mod cause;
 mod config;
+mod points;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +28,9 @@ use crate::domain::call::{AccountId, Service};
 use crate::domain::pace::PointsWindow;
 use crate::domain::time::Instant;
 
+pub use cause::Cause;
 pub use config::{ConfigStatus, RefusedConfig};
+pub use points::{AccountPoints, PointsCounter, PointsLimit};
 
 /// The status of an account (design 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,16 +77,18 @@ impl fmt::Display for State {
 pub struct Why {
     pub reason: Option<String>,
     pub remedy: Option<String>,
+    /// The kind of reason.
+    pub cause: Option<Cause>,
 }
 
 const MORE_POINTS: &str = "wait, raise the limit in the client area, or raise `poll.points_share`";
 
 impl Why {
     /// The status speaks for itself.
-    pub const NOTHING: Why = Why { reason: None, remedy: None };
+    pub const NOTHING: Why = Why { reason: None, remedy: None, cause: None };
 
     pub fn because(reason: impl fmt::Display) -> Self {
-        Self { reason: Some(reason.to_string()), remedy: None }
+        Self { reason: Some(reason.to_string()), ..Self::NOTHING }
     }
 
     /// There are no points until then.
@@ -101,6 +107,10 @@ impl Why {
     pub fn with_remedy(self, remedy: impl fmt::Display) -> Self {
         Self { remedy: Some(remedy.to_string()), ..self }
     }
+
+    pub fn with_cause(self, cause: Cause) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
 }
 
 /// One account as the admin port shows it.
@@ -118,6 +128,11 @@ pub struct AccountStatus {
     pub remedy: Option<String>,
     /// The streams of which something is known, by name.
     pub streams: Vec<StreamStatus>,
+    /// For metrics: the kind of reason, and the points as they were told last.
+    #[serde(skip)]
+    pub cause: Option<Cause>,
+    #[serde(skip)]
+    pub points: Option<AccountPoints>,
 }
 
 /// How far one stream of an account has been read, seen from the moment of the question.
@@ -130,6 +145,12 @@ pub struct StreamStatus {
     /// The age of the last success of the live tier.
     pub freshness_seconds: Option<u64>,
     pub tiers: Vec<TierStatus>,
+    /// For metrics: how much longer ago than planned the live tier was read; none while nobody expects it to be read.
+    #[serde(skip)]
+    pub behind_plan_seconds: Option<u64>,
+    /// For metrics: what the tiers take as planned.
+    #[serde(skip)]
+    pub points_per_day: Option<u64>,
 }
 
 /// How often a tier is read with the points there are.
@@ -155,14 +176,19 @@ struct Entry {
     state: State,
     since: Instant,
     why: Why,
+    registered_at: Instant,
     streams: BTreeMap<&'static str, Reading>,
+    points: Option<AccountPoints>,
 }
 
 #[derive(Default)]
 struct Reading {
     frontier: Option<Instant>,
-    live_read_at: Option<Instant>,
+    /// The end of the last complete reading of the live tier, and when that was done. The first lies behind where an API
+    /// serves rows only hours later.
+    live_read: Option<(Instant, Instant)>,
     tiers: Vec<TierStatus>,
+    points_per_day: Option<u64>,
 }
 
 impl StatusBoard {
@@ -173,12 +199,15 @@ impl StatusBoard {
 
     /// Puts an account on the board as starting; one that was there begins anew.
     pub fn register(&self, account: &AccountId, service: Service) {
+        let now = self.clock.now();
         let entry = Entry {
             service,
             state: State::Starting,
-            since: self.clock.now(),
+            since: now,
             why: Why::NOTHING,
+            registered_at: now,
             streams: BTreeMap::new(),
+            points: None,
         };
         self.lock().insert(account.clone(), entry);
     }
@@ -217,14 +246,24 @@ impl StatusBoard {
         self.note(account, stream, |reading| reading.frontier = Some(frontier));
     }
 
-    /// Notes that the live tier of a stream was read completely at `at`.
-    pub fn note_live_read(&self, account: &AccountId, stream: &'static str, at: Instant) {
-        self.note(account, stream, |reading| reading.live_read_at = Some(at));
+    /// Notes that the live tier of a stream was read completely, up to `till`.
+    pub fn note_live_read(&self, account: &AccountId, stream: &'static str, till: Instant) {
+        let now = self.clock.now();
+        self.note(account, stream, |reading| reading.live_read = Some((till, now)));
     }
 
-    /// Notes how often the tiers of a stream are read, as the plan stands.
-    pub fn note_plan(&self, account: &AccountId, stream: &'static str, tiers: Vec<TierStatus>) {
-        self.note(account, stream, |reading| reading.tiers = tiers);
+    /// Notes how often the tiers of a stream are read, as the plan stands, and the points of a day that they take.
+    pub fn note_plan(&self, account: &AccountId, stream: &'static str, tiers: Vec<TierStatus>, points_per_day: u64) {
+        self.note(account, stream, |reading| {
+            (reading.tiers, reading.points_per_day) = (tiers, Some(points_per_day));
+        });
+    }
+
+    /// Notes what the API last said of points.
+    pub fn note_points(&self, account: &AccountId, points: AccountPoints) {
+        if let Some(entry) = self.lock().get_mut(account) {
+            entry.points = Some(points);
+        }
     }
 
     /// All accounts by name; ages are those at `now`.
@@ -304,8 +343,16 @@ impl Entry {
             since: self.since,
             reason: self.why.reason.clone(),
             remedy: self.why.remedy.clone(),
-            streams: self.streams.iter().map(|(stream, reading)| reading.status(stream, now)).collect(),
+            streams: self.streams.iter().map(|(stream, reading)| self.stream(stream, reading, now)).collect(),
+            cause: self.why.cause,
+            points: self.points.as_ref().map(|points| points.at(now)),
         }
+    }
+
+    fn stream(&self, stream: &'static str, reading: &Reading, now: Instant) -> StreamStatus {
+        let is_expected = !matches!(self.state, State::Blocked | State::Paused);
+        let behind_plan = is_expected.then(|| reading.behind_plan(self.registered_at, now)).flatten();
+        StreamStatus { behind_plan_seconds: behind_plan, ..reading.status(stream, now) }
     }
 }
 
@@ -316,9 +363,18 @@ impl Reading {
             stream,
             frontier: self.frontier,
             frontier_lag_seconds: self.frontier.map(age),
-            freshness_seconds: self.live_read_at.map(age),
+            freshness_seconds: self.live_read.map(|(till, _)| age(till)),
             tiers: self.tiers.clone(),
+            behind_plan_seconds: None,
+            points_per_day: self.points_per_day,
         }
+    }
+
+    /// What was never read is expected from when the account was taken over.
+    fn behind_plan(&self, registered_at: Instant, now: Instant) -> Option<u64> {
+        let live = self.tiers.first()?;
+        let read_at = self.live_read.map_or(registered_at, |(_, at)| at);
+        Some(now.since(read_at).as_secs().saturating_sub(live.planned_seconds))
     }
 }
 

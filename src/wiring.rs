@@ -13,6 +13,7 @@ use crate::edge::kafka::{
     Connection, Delivery, InvalidProperty, Membership, MembershipSettings, PublisherSettings, Shares, Tenure, Vacancies,
 };
 use crate::edge::registry::{Credentials as RegistryCredentials, RegistryError, SchemaRegistry};
+use crate::metrics::Detail;
 use crate::share::Share;
 
 /// The client of the Data API that all credentials share.
@@ -53,6 +54,11 @@ fn source(secret: &Secret) -> SecretSource {
         Ok(value) => Ok(SecretString::new(value.expose())),
         Err(error) => Err(error.to_string()),
     })
+}
+
+/// Whose numbers the metrics show.
+pub fn metrics_detail(config: &Config) -> Detail {
+    if config.metrics.per_account { Detail::PerAccount } else { Detail::Sums }
 }
 
 /// The token of the admin port, read each time it is asked for.

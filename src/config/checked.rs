@@ -22,6 +22,7 @@ pub struct Config {
     /// Never empty; names are unique.
     pub accounts: Vec<Account>,
     pub admin: Admin,
+    pub metrics: Metrics,
     pub limits: Limits,
     pub http: Http,
     pub log: Log,
@@ -176,6 +177,12 @@ pub struct Admin {
     pub token: Option<Secret>,
     /// A host name and a port: the admin ports of all replicas.
     pub peers: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Whether each account has numbers of its own.
+    pub per_account: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

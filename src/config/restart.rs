@@ -3,7 +3,7 @@
 //! Connections, ports and the place of the state are made once, at the start. All that is said of accounts, and
 //! `topics`, can change while it runs.
 
-use super::checked::{Admin, Config, Http, Kafka, Limits, Log, SchemaRegistry};
+use super::checked::{Admin, Config, Http, Kafka, Limits, Log, Metrics, SchemaRegistry};
 
 /// The keys that differ and take effect only with a restart.
 pub fn keys_that_need_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
@@ -55,8 +55,9 @@ fn schema_registry(old: &SchemaRegistry, new: &SchemaRegistry) -> Compared {
 }
 
 fn others(old: &Config, new: &Config) -> Compared {
-    let Config { kafka: _, schema_registry: _, topics: _, accounts: _, admin, limits, http, log } = old;
+    let Config { kafka: _, schema_registry: _, topics: _, accounts: _, admin, metrics, limits, http, log } = old;
     let Admin { listen, token, peers } = admin;
+    let Metrics { per_account } = metrics;
     let Limits { memory } = limits;
     let Http { timeout, ca_file, proxy } = http;
     let Log { format, level } = log;
@@ -64,6 +65,7 @@ fn others(old: &Config, new: &Config) -> Compared {
         ("admin.listen", *listen == new.admin.listen),
         ("admin.token", *token == new.admin.token),
         ("admin.peers", *peers == new.admin.peers),
+        ("metrics.per_account", *per_account == new.metrics.per_account),
         ("limits.memory", *memory == new.limits.memory),
         ("http.timeout", *timeout == new.http.timeout),
         ("http.ca_file", *ca_file == new.http.ca_file),
@@ -110,6 +112,7 @@ schema_registry:
 accounts:
   - {name: acme, service: uis, credentials: {api_key: one}}
 admin: {listen: \"127.0.0.1:1\"}
+metrics: {per_account: false}
 limits: {memory: 32MiB}
 http: {timeout: 5s}
 log: {level: debug}
@@ -119,6 +122,7 @@ log: {level: debug}
             "kafka.properties",
             "schema_registry.username",
             "admin.listen",
+            "metrics.per_account",
             "limits.memory",
             "http.timeout",
             "log.level",

@@ -77,6 +77,12 @@ impl Demand {
         live.map_or(0.0, |(live, interval)| f64::from(live.pages) / interval.as_secs_f64().max(1.0))
     }
 
+    /// Points per second that all readings take at a pace.
+    pub fn rate(&self, pace: &Pace) -> f64 {
+        let paid = self.steps.iter().filter(|step| !step.rides);
+        paid.map(|step| f64::from(step.pages) / pace.interval(&step.tier).as_secs_f64().max(1.0)).sum()
+    }
+
     fn claims(&self) -> impl Iterator<Item = Claim> {
         self.steps.iter().enumerate().filter(|(_, step)| !step.rides).map(|(level, step)| Claim {
             level,

@@ -130,6 +130,11 @@ impl Budget {
         self.windows.iter().find(|(of, _)| *of == window).map(|(_, points)| *points)
     }
 
+    /// What callfeed may use of a limit.
+    pub fn allowed(&self, window: PointsWindow) -> Option<u64> {
+        self.counter(window).map(|points| self.own(&points))
+    }
+
     /// Points per second that the limit by the minute allows for long; None without one.
     pub fn sustained(&self) -> Option<f64> {
         let (_, points) = self.windows.iter().find(|(window, _)| *window == PointsWindow::Minute)?;

@@ -79,6 +79,17 @@ impl RegistryError {
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
+
+    /// One of a few fixed words, fit for a label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Denied { .. } => "denied",
+            Self::Incompatible { .. } => "incompatible",
+            Self::Unexpected { .. } => "unexpected",
+            Self::InvalidUrl { .. } | Self::Password { .. } => "settings",
+        }
+    }
 }
 
 impl fmt::Debug for SchemaRegistry {

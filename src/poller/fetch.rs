@@ -29,6 +29,7 @@ impl Poller {
             let error = match self.ask(request).await? {
                 Ok(page) => {
                     spending.answered();
+                    self.context.metrics.points_spent(self.account(), 1);
                     return Ok(page);
                 }
                 Err(error) => error,

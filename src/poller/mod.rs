@@ -25,7 +25,7 @@ use crate::domain::demand::{Demand, Pace};
 use crate::domain::embargo::Embargo;
 use crate::domain::experience::{Experience, Outcome};
 use crate::domain::ledger::Bucket;
-use crate::domain::pace::Budget;
+use crate::domain::pace::{Budget, PointsWindow};
 use crate::domain::paging::{Advance, PageFacts, PageRequest, Paging, PagingError};
 use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Why};
 use crate::domain::read_as;
@@ -68,8 +68,8 @@ pub struct Poller {
     pub experience: Experience,
     /// How often each tier is read, as the plan stands.
     pub pace: Pace,
-    /// The seconds between two readings of each tier, as they were shown last.
-    pub shown_plan: Vec<u64>,
+    /// The seconds between two readings of each tier, and the points of a day that they take, as shown last.
+    pub shown_plan: (Vec<u64>, u64),
     /// How long before now windows end.
     pub embargo: Embargo,
     /// The start of the newest row seen.
@@ -150,8 +150,9 @@ impl Poller {
     fn plan_pace(&mut self) {
         let is_backfilling = plan::is_backfilling(&self.situation(self.context.clock.planning_now(), &self.budget()));
         let demand = Demand::of(&self.ladder, &self.experience, self.page_size).with_backfill(is_backfilling);
-        self.pace = self.purse.pace(self.account(), demand, self.points_share);
-        self.show_plan();
+        self.pace = self.purse.pace(self.account(), demand.clone(), self.points_share);
+        let per_day = demand.rate(&self.pace) * PointsWindow::Day.length().as_secs_f64();
+        self.show_plan(per_day.round() as u64);
     }
 
     /// One reading. `Some` when polling cannot go on from here.

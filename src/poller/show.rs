@@ -9,7 +9,7 @@ use crate::domain::plan::{self, Purpose, Reading, Tier, Why};
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class};
 use crate::outlook::short;
-use crate::status::{State, TierStatus, Why as StatusWhy};
+use crate::status::{AccountPoints, Cause, PointsCounter, PointsLimit, State, TierStatus, Why as StatusWhy};
 use crate::stream::calls;
 
 /// Failures of one request in a row after which they are told.
@@ -52,9 +52,10 @@ impl Poller {
     }
 
     /// Tells how often the tiers are read, when that has changed.
-    pub(super) fn show_plan(&mut self) {
+    pub(super) fn show_plan(&mut self, points_per_day: u64) {
         let planned = |tier: &Tier| self.pace.interval(tier).as_secs();
-        if self.ladder.tiers.iter().map(planned).eq(self.shown_plan.iter().copied()) {
+        let (shown, shown_points) = &self.shown_plan;
+        if *shown_points == points_per_day && self.ladder.tiers.iter().map(planned).eq(shown.iter().copied()) {
             return;
         }
         let tiers = self.ladder.tiers.iter().map(|tier| TierStatus {
@@ -62,8 +63,8 @@ impl Poller {
             promised_seconds: tier.every.as_secs(),
             planned_seconds: planned(tier),
         });
-        self.context.board.note_plan(self.account(), calls::NAME, tiers.collect());
-        self.shown_plan = self.ladder.tiers.iter().map(planned).collect();
+        self.context.board.note_plan(self.account(), calls::NAME, tiers.collect(), points_per_day);
+        self.shown_plan = (self.ladder.tiers.iter().map(planned).collect(), points_per_day);
     }
 
     pub(super) fn show_wait(&self, until: Instant, why: Why) {
@@ -96,18 +97,27 @@ impl Poller {
             self.context.board.set(
                 self.account(),
                 State::Limited,
-                StatusWhy::because(error).with_remedy(error.remedy()),
+                StatusWhy::because(error).with_remedy(error.remedy()).with_cause(Cause::new(error.outcome())),
             );
         }
     }
 
     pub(super) fn show_points(&self) {
         let Some(limits) = self.client.limits() else { return };
-        for (window, seen) in limits.windows() {
-            if let Some(remaining) = seen.remaining {
-                self.context.metrics.points_remaining(self.account(), window, remaining);
-            }
-        }
+        let budget = self.budget();
+        let limit = |window| {
+            let (seen, allowed) = budget.counter(window).zip(budget.allowed(window))?;
+            Some(PointsLimit { points: seen.limit, allowed, resets_at: seen.resets_at, reset_seconds: None })
+        };
+        let counters = limits.windows().into_iter().filter_map(|(window, seen)| {
+            Some(PointsCounter { window, remaining: seen.remaining?, limit: limit(window) })
+        });
+        let points = AccountPoints {
+            credential: self.purse.number(),
+            seen_at: self.context.clock.now(),
+            counters: counters.collect(),
+        };
+        self.context.board.note_points(self.account(), points);
     }
 
     /// What came of a page, and up to where the stream is read without a gap now.

@@ -218,7 +218,7 @@ impl Rehearsal {
             openings: Arc::default(),
             schemas: Arc::new(SchemaBook::with_fixed_id(SCHEMA_ID)),
             board: StatusBoard::with_clock(self.clock.clone()),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(wiring::metrics_detail(config)),
             clock: self.clock.clone(),
             recall: Recall::default(),
             orders: Orders::default(),

@@ -1,6 +1,7 @@
 //! What the board shows.
 
 use std::io;
+use std::time::Duration;
 
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
@@ -72,7 +73,7 @@ fn an_account_is_shown_with_ages_at_the_moment_of_the_question() {
     board.note_live_read(&acme(), "calls", at(1_767_225_630));
     board.note_progress(&acme(), "chats", at(1_767_225_000));
     let tier = TierStatus { age: "15m".to_owned(), promised_seconds: 30, planned_seconds: 37 };
-    board.note_plan(&acme(), "calls", vec![tier]);
+    board.note_plan(&acme(), "calls", vec![tier], 2400);
     let shown = serde_json::to_value(board.snapshot(at(1_767_225_660))).unwrap();
     let expected = json!([{
         "name": "acme",
@@ -181,5 +182,37 @@ impl<'a> MakeWriter<'a> for Lines {
 
     fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_plan_is_counted_from_the_last_complete_read_and_only_while_one_is_expected() {
+    let start = at(1_767_225_600);
+    let board = StatusBoard::with_clock(Clock::rehearsed_from(start));
+    board.register(&acme(), Service::Uis);
+    let behind = |seconds| {
+        let shown = board.find("acme", start + Duration::from_secs(seconds)).unwrap();
+        shown.streams.first().and_then(|stream| stream.behind_plan_seconds)
+    };
+    assert_eq!(behind(100), None, "nothing is planned yet");
+    let tier = |age: &str, planned| TierStatus { age: age.to_owned(), promised_seconds: 30, planned_seconds: planned };
+    board.note_plan(&acme(), "calls", vec![tier("15m", 40), tier("30d", 86_400)], 2400);
+    assert_eq!((behind(40), behind(100)), (Some(0), Some(60)), "never read: from when it was taken over");
+
+    tokio::time::advance(Duration::from_secs(100)).await;
+    // An API that serves rows only three hours later.
+    board.note_live_read(&acme(), "calls", at(1_767_225_600 - 3 * 3600));
+    assert_eq!((behind(140), behind(150)), (Some(0), Some(10)));
+    for (state, expected) in [(State::Blocked, None), (State::Paused, None), (State::Limited, Some(10))] {
+        board.set(&acme(), state, Why::NOTHING);
+        assert_eq!(behind(150), expected, "{state}");
+    }
+}
+
+#[test]
+fn every_cause_has_a_short_remedy() {
+    for word in ["auth_error", "ip_not_whitelisted", "unknown_tag", "kafka", "internal_error", "something_new"] {
+        let remedy = Cause::new(word).remedy();
+        assert!((10..100).contains(&remedy.len()) && !remedy.ends_with('.'), "{word}: {remedy}");
     }
 }

@@ -9,6 +9,7 @@ mod delivery;
 mod judge;
 mod kafka_edge;
 mod kill;
+mod observability;
 mod registry_edge;
 mod servers;
 mod simulator;

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::Env;
-use super::checked::{Admin, Config, Http, Limits, Log, LogFormat, Proxy, Topics};
+use super::checked::{Admin, Config, Http, Limits, Log, LogFormat, Metrics, Proxy, Topics};
 use super::path::Path;
 use super::problem::Problem;
 use super::raw::{Origin, RawAdmin, RawConfig, RawHttp, RawLimits, RawLog, RawLogFormat, RawTopics, SecretForm};
@@ -40,6 +40,7 @@ pub fn check(raw: &RawConfig, tree: &Node, env: Env<'_>) -> (Config, Vec<Problem
         topics: check.topics(&raw.topics, &root.key("topics")),
         accounts: account::accounts(&mut check, &raw.accounts, &root.key("accounts")),
         admin: check.admin(&raw.admin, &root.key("admin")),
+        metrics: Metrics { per_account: raw.metrics.per_account },
         limits: check.limits(&raw.limits, &root.key("limits")),
         http: check.http(&raw.http, &root.key("http")),
         log: check.log(&raw.log, &root.key("log")),

@@ -55,6 +55,9 @@ pub struct RawConfig {
     /// The HTTP server for probes, metrics and the state of accounts.
     #[deserr(default)]
     pub admin: RawAdmin,
+    /// What `GET /metrics` shows.
+    #[deserr(default)]
+    pub metrics: RawMetrics,
     /// Bounds on what callfeed uses.
     #[deserr(default)]
     pub limits: RawLimits,
@@ -134,6 +137,23 @@ pub struct RawAdmin {
 impl Default for RawAdmin {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9464".to_owned(), token: None, peers: None }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Deserr, JsonSchema, Serialize)]
+#[deserr(error = Misfits, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Metrics")]
+pub struct RawMetrics {
+    /// Whether each account has numbers of its own. Without them, numbers are added up, of ages the largest is shown,
+    /// and the status of accounts is counted: for thousands of accounts.
+    #[deserr(default = RawMetrics::default().per_account)]
+    pub per_account: bool,
+}
+
+impl Default for RawMetrics {
+    fn default() -> Self {
+        Self { per_account: true }
     }
 }
 

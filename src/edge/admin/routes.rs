@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -15,12 +15,9 @@ use tokio::sync::watch;
 use super::changes::{self, ReadToken};
 use super::peers::Peers;
 use crate::clock::Clock;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::orders::Orders;
 use crate::status::{AccountStatus, ConfigStatus, StatusBoard};
-
-/// What prometheus-client writes.
-pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The description of the whole port.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -124,7 +121,7 @@ pub fn router(shown: Shown) -> Router {
     Router::new()
         .route("/live", get(live))
         .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics_of_this_replica))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/api/v1/accounts", get(accounts))
         .route("/api/v1/accounts/{name}", get(account))
@@ -147,9 +144,13 @@ async fn ready(State(shown): State<Shown>) -> Response {
     }
 }
 
-async fn metrics(State(shown): State<Shown>) -> Response {
+async fn metrics_of_this_replica(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+    shown.metrics.ready(*shown.readiness.borrow() == Readiness::Ready);
     let text = shown.metrics.encode(&shown.board.snapshot(Clock::running().now()));
-    ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response()
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = metrics::negotiate(&accept.join(","));
+    let text = if format == metrics::PLAIN { metrics::plain(&text) } else { text };
+    ([(header::CONTENT_TYPE, format), (header::VARY, "accept")], text).into_response()
 }
 
 async fn openapi() -> Response {

@@ -11,12 +11,11 @@ use tokio::task::JoinHandle;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::routes::OPENMETRICS;
 use super::*;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::rewind::Moment;
 use crate::domain::time::Instant;
-use crate::metrics::Metrics;
+use crate::metrics::{Detail, Metrics, OPENMETRICS, PLAIN};
 use crate::orders::{Order, OrderError, Orders, Outcome};
 use crate::status::StatusBoard;
 use crate::status::{State as Status, Why};
@@ -50,7 +49,7 @@ impl Running {
         let orders = Orders::default();
         let shown = Shown {
             board: board.clone(),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(Detail::PerAccount),
             readiness: seen,
             instance_id: addr.to_string().into(),
             orders: orders.clone(),
@@ -160,6 +159,22 @@ async fn metrics_are_openmetrics_with_the_accounts_of_the_board() {
     let text = response.text().await.unwrap();
     assert!(text.contains("callfeed_account_status{account=\"acme\",status=\"starting\"} 1\n"), "{text}");
     assert!(text.ends_with("# EOF\n"), "{text}");
+    assert!(text.contains("callfeed_ready 0\n"), "{text}");
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_older_format_for_who_knows_only_that() {
+    let admin = Running::start(LIMITS).await;
+    admin.readiness.send_replace(Readiness::Ready);
+    let accepting = |accept: &str| admin.to("GET", "/metrics").header("accept", accept).send();
+    let response = accepting("text/plain;version=0.0.4;q=1,*/*;q=0.1").await.unwrap();
+    assert_eq!(response.headers()["content-type"], PLAIN);
+    assert_eq!(response.headers()["vary"], "accept");
+    let text = response.text().await.unwrap();
+    assert!(text.contains("# TYPE callfeed_dead_letters_total counter\n") && !text.contains("# EOF"), "{text}");
+    assert!(text.contains("callfeed_ready 1\n"), "{text}");
+    let response = accepting("application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await.unwrap();
+    assert_eq!(response.headers()["content-type"], OPENMETRICS);
 }
 
 #[tokio::test]
@@ -255,7 +270,7 @@ async fn a_token_that_cannot_be_read_lets_nobody_in_and_is_not_told() {
     let (_, seen) = watch::channel(Readiness::Ready);
     let shown = Shown {
         board: StatusBoard::default(),
-        metrics: Metrics::new(),
+        metrics: Metrics::new(Detail::PerAccount),
         readiness: seen,
         instance_id: "replica".into(),
         orders: Orders::default(),

@@ -29,6 +29,10 @@ fn replicas_share_the_accounts_and_hand_them_over() {
     let third = start(&feed, "third");
     eventually("the accounts to be divided", PATIENCE, || is_divided(&[&first, &second, &third]).then_some(()));
     assert!(first.get("/metrics").contains("callfeed_owned_partitions"));
+    eventually("each account to be in the metrics of one replica", PATIENCE, || {
+        let measured = [&first, &second, &third].map(measured);
+        (measured.iter().map(BTreeSet::len).sum::<usize>() == ACCOUNTS.len()).then_some(())
+    });
     new_calls_are_published(&feed);
 
     // A static member that ends keeps its partitions until its session does.
@@ -235,6 +239,13 @@ fn live_since(replica: &Callfeed) -> BTreeSet<(String, String)> {
 fn statuses(replica: &Callfeed) -> Vec<Value> {
     let shown: Value = serde_json::from_str(&replica.get("/api/v1/accounts")).unwrap();
     shown["accounts"].as_array().unwrap().clone()
+}
+
+/// The accounts that the metrics of a replica name, in whatever metric.
+fn measured(replica: &Callfeed) -> BTreeSet<String> {
+    let metrics = replica.get("/metrics");
+    let named = metrics.lines().filter_map(|line| line.split("account=\"").nth(1)?.split('"').next());
+    named.map(str::to_owned).collect()
 }
 
 /// Whether each account is with one of them, and each of them has some.
