@@ -92,6 +92,7 @@ pub async fn run(context: Arc<Context>, subject: Subject) -> AccountEnd {
 /// Polls one account whenever its partition is this replica's, until it is told to stop.
 async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
     loop {
+        context.board.put_elsewhere(&subject.id, subject.account.service);
         let holding = context.stop.run_until_cancelled(context.territory.holding_of(&subject.id)).await;
         let holding = match holding {
             None => return AccountEnd::Stopped,
@@ -102,7 +103,6 @@ async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
         if !holding.lease.is_ending() || context.stop.is_cancelled() {
             return end;
         }
-        context.board.remove(&subject.id);
         context.metrics.forget_account(&subject.id);
     }
 }

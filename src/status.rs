@@ -14,6 +14,7 @@
 //! not look like a new failure.
 
 mod config;
+mod elsewhere;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -146,6 +147,8 @@ pub struct TierStatus {
 #[derive(Clone, Default)]
 pub struct StatusBoard {
     accounts: Arc<Mutex<BTreeMap<AccountId, Entry>>>,
+    /// Accounts of the configuration that are not polled here.
+    elsewhere: Arc<Mutex<BTreeMap<AccountId, Service>>>,
     clock: Clock,
     config: Arc<Mutex<ConfigStatus>>,
 }
@@ -181,10 +184,12 @@ impl StatusBoard {
             streams: BTreeMap::new(),
         };
         self.lock().insert(account.clone(), entry);
+        self.lock_elsewhere().remove(account);
     }
 
     pub fn remove(&self, account: &AccountId) {
         self.lock().remove(account);
+        self.lock_elsewhere().remove(account);
     }
 
     /// Notes a status and logs it when it is new; tells whether the state is another one than before.
@@ -252,10 +257,14 @@ impl StatusBoard {
         self.lock_config().clone()
     }
 
-    /// The customers of an agency that are on the board: by their names they follow each other.
+    /// The customers of an agency that are on the board or elsewhere: by their names they follow each other.
     pub fn customers_of(&self, agency: &AccountId) -> Vec<AccountId> {
         let first = AccountId::new(&format!("{agency}."));
-        self.lock().range(first..).map_while(|(id, _)| id.is_customer_of(agency).then(|| id.clone())).collect()
+        let is_one = |id: &AccountId| id.is_customer_of(agency).then(|| id.clone());
+        let mut customers: Vec<AccountId> =
+            self.lock().range(first.clone()..).map_while(|(id, _)| is_one(id)).collect();
+        customers.extend(self.lock_elsewhere().range(first..).map_while(|(id, _)| is_one(id)));
+        customers
     }
 
     pub fn any_blocked(&self) -> bool {
@@ -288,6 +297,10 @@ impl StatusBoard {
     /// A panic elsewhere must not take the status away: every change leaves the map whole.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AccountId, Entry>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_elsewhere(&self) -> MutexGuard<'_, BTreeMap<AccountId, Service>> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_config(&self) -> MutexGuard<'_, ConfigStatus> {

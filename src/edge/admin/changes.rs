@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
-use super::routes::{Name, Scope, Shown, refusal, unknown};
+use super::peers::Found;
+use super::routes::{Name, Scope, Shown, not_here, refusal, unknown};
 use crate::domain::rewind::{Moment, RewindError};
 use crate::orders::{Order, OrderError, Outcome};
 
@@ -31,6 +32,23 @@ struct RewindBody {
     to: String,
     #[serde(default)]
     republish: bool,
+}
+
+/// The body of an order, which is short.
+struct Body(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|error| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                refusal(error.status(), format!("the body is longer than the {MAX_BODY} bytes that an order may take"))
+            }
+            status => refusal(status, error.body_text()),
+        })
+    }
 }
 
 pub fn router(shown: Shown) -> Router<Shown> {
@@ -61,6 +79,7 @@ async fn authorize(State(shown): State<Shown>, request: Request, next: Next) -> 
     if bearer(request.headers()).is_some_and(|shown| bool::from(shown.as_bytes().ct_eq(token.as_bytes()))) {
         return next.run(request).await;
     }
+    tracing::warn!("a change was asked for without the token of `admin.token`");
     let expected = "expected the header `Authorization: Bearer TOKEN` with the token of `admin.token`";
     ([(header::WWW_AUTHENTICATE, "Bearer")], refusal(StatusCode::UNAUTHORIZED, expected)).into_response()
 }
@@ -76,19 +95,20 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn pause(shown: State<Shown>, name: Name, scope: Scope, headers: HeaderMap) -> Response {
-    carry_out(&shown, &name.0, Order::Pause, scope, "pause", &headers, Bytes::new()).await
+    let passed_on = PassedOn { verb: "pause", headers, body: Bytes::new() };
+    carry_out(&shown, &name.0, Order::Pause, scope, passed_on).await
 }
 
 async fn resume(shown: State<Shown>, name: Name, scope: Scope, headers: HeaderMap) -> Response {
-    carry_out(&shown, &name.0, Order::Resume, scope, "resume", &headers, Bytes::new()).await
+    let passed_on = PassedOn { verb: "resume", headers, body: Bytes::new() };
+    carry_out(&shown, &name.0, Order::Resume, scope, passed_on).await
 }
 
-async fn rewind(shown: State<Shown>, name: Name, scope: Scope, headers: HeaderMap, body: Bytes) -> Response {
-    let order = match rewinding(&body) {
-        Ok(order) => order,
-        Err(error) => return refusal(StatusCode::BAD_REQUEST, error),
-    };
-    carry_out(&shown, &name.0, order, scope, "rewind", &headers, body).await
+async fn rewind(shown: State<Shown>, name: Name, scope: Scope, headers: HeaderMap, Body(body): Body) -> Response {
+    match rewinding(&body) {
+        Ok(order) => carry_out(&shown, &name.0, order, scope, PassedOn { verb: "rewind", headers, body }).await,
+        Err(error) => refusal(StatusCode::BAD_REQUEST, error),
+    }
 }
 
 fn rewinding(body: &[u8]) -> Result<Order, String> {
@@ -98,26 +118,42 @@ fn rewinding(body: &[u8]) -> Result<Order, String> {
     Ok(Order::Rewind { to, may_republish: body.republish })
 }
 
-/// Here, or at the replica that has the account.
-async fn carry_out(
-    shown: &Shown,
-    name: &str,
-    order: Order,
-    scope: Scope,
-    verb: &str,
-    headers: &HeaderMap,
+/// An order as it came, for the replica that it is for.
+struct PassedOn {
+    verb: &'static str,
+    headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    let outcome = shown.orders.give(name, order).await;
-    if let (Err(OrderError::NotHere(_)), Some(peers)) = (&outcome, shown.peers_in(scope))
-        && let Some(answer) = peers.order(name, verb, headers.get(header::AUTHORIZATION), body).await
-    {
-        return answer;
-    }
-    match outcome {
-        Ok(done) => Json(json!({"done": done, "account": shown.find(name)})).into_response(),
-        Err(OrderError::NotHere(_)) => unknown(name),
+}
+
+/// Here, or at the replica that has the account.
+async fn carry_out(shown: &Shown, name: &str, order: Order, scope: Scope, passed_on: PassedOn) -> Response {
+    match shown.orders.give(name, order).await {
+        Ok(done) => is_done(shown, name, &done),
+        Err(OrderError::NotHere(_)) => elsewhere(shown, name, scope, passed_on).await,
         Err(error) => refused(&error),
+    }
+}
+
+fn is_done(shown: &Shown, name: &str, done: &str) -> Response {
+    Json(json!({"done": done, "account": shown.find(name)})).into_response()
+}
+
+/// First it is asked who has the account, so that one replica gets the order and its answer is the answer.
+async fn elsewhere(shown: &Shown, name: &str, scope: Scope, PassedOn { verb, headers, body }: PassedOn) -> Response {
+    let Some(peers) = shown.peers_in(scope) else { return not_here(shown, name) };
+    let Found { owner, unreachable } = peers.owner_of(name).await;
+    let unavailable = |error: String| refusal(StatusCode::SERVICE_UNAVAILABLE, error);
+    let Some(owner) = owner else {
+        let is_known = unreachable.is_empty() && shown.board.elsewhere(name).is_some();
+        return match is_known {
+            true => unavailable(format!("no replica has `{name}` at the moment; try again")),
+            false => unknown(name, &unreachable),
+        };
+    };
+    match peers.order(&owner, name, verb, headers.get(header::AUTHORIZATION), body).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => unavailable(format!("`{name}` moves to another replica; try again")),
+        Err(problem) => unavailable(format!("whether it is done is not known, look at the account: {problem}")),
     }
 }
 

@@ -28,7 +28,7 @@ pub use routes::{Readiness, Shown};
 
 /// The bounds of the port.
 const LIMITS: Limits =
-    Limits { head_within: Duration::from_secs(5), answered_within: Duration::from_secs(30), connections: 128 };
+    Limits { head_within: Duration::from_secs(5), answered_within: Duration::from_secs(35), connections: 128 };
 
 /// Request line and headers; none of ours needs a tenth of it.
 const MAX_REQUEST_HEAD: usize = 16 * 1024;

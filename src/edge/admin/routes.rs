@@ -1,5 +1,7 @@
 //! What is found where, and what is only looked at.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -13,11 +15,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::changes::{self, ReadToken};
-use super::peers::Peers;
+use super::peers::{Found, Peers, since};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::orders::Orders;
-use crate::status::{AccountStatus, ConfigStatus, StatusBoard};
+use crate::status::{AccountStatus, ConfigStatus, State as AccountState, StatusBoard};
 
 /// What prometheus-client writes.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -118,6 +120,28 @@ impl Shown {
         // Texts and numbers under fixed names: there is nothing that JSON could not hold.
         serde_json::to_value(Account { status, replica: &self.instance_id }).unwrap_or_default()
     }
+
+    /// An account that this replica knows from its configuration, and that no replica says to have.
+    pub fn unowned(&self, name: &str, unreachable: &[String]) -> Option<Value> {
+        let service = self.board.elsewhere(name)?;
+        let (reason, remedy) = match unreachable {
+            [] => (
+                "no replica has it at the moment",
+                "a replica takes it over when the session of the former one is over",
+            ),
+            _ => ("no replica that answers has it", "look at those in `unreachable`"),
+        };
+        Some(json!({
+            "name": name,
+            "service": service.to_string(),
+            "status": AccountState::Starting.as_str(),
+            "since": null,
+            "reason": reason,
+            "remedy": remedy,
+            "streams": [],
+            "replica": null,
+        }))
+    }
 }
 
 pub fn router(shown: Shown) -> Router {
@@ -164,27 +188,63 @@ async fn accounts(State(shown): State<Shown>, scope: Scope) -> Json<Accounts> {
         let others = peers.accounts().await;
         accounts.extend(others.accounts);
         unreachable = others.unreachable;
-        // This replica is among its peers; its own word, which came first, stays.
+        accounts = once_each(accounts);
+        let names: HashSet<&str> = accounts.iter().filter_map(|account| account["name"].as_str()).collect();
+        let missing = shown.board.all_elsewhere().into_iter().filter(|name| !names.contains(name.as_str()));
+        let missing: Vec<Value> = missing.filter_map(|name| shown.unowned(name.as_str(), &unreachable)).collect();
+        accounts.extend(missing);
         accounts.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
-        accounts.dedup_by(|a, b| a["name"] == b["name"]);
     }
     Json(Accounts { accounts, config: shown.board.config(), unreachable })
+}
+
+/// While an account moves, two replicas may say that it is theirs: the one that has taken it over later is right.
+pub fn once_each(accounts: Vec<Value>) -> Vec<Value> {
+    let mut latest: HashMap<String, Value> = HashMap::with_capacity(accounts.len());
+    for account in accounts {
+        let Some(name) = account["name"].as_str().map(str::to_owned) else { continue };
+        match latest.entry(name) {
+            Entry::Occupied(mut known) if since(&account) > since(known.get()) => drop(known.insert(account)),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => drop(place.insert(account)),
+        }
+    }
+    latest.into_values().collect()
 }
 
 async fn account(State(shown): State<Shown>, Name(name): Name, scope: Scope) -> Response {
     if let Some(account) = shown.find(&name) {
         return Json(account).into_response();
     }
-    if let Some(peers) = shown.peers_in(scope)
-        && let Some(answer) = peers.account(&name).await
-    {
-        return answer;
+    let Some(peers) = shown.peers_in(scope) else { return not_here(&shown, &name) };
+    let Found { owner, unreachable } = peers.owner_of(&name).await;
+    match owner.map(|owner| owner.account).or_else(|| shown.unowned(&name, &unreachable)) {
+        Some(account) => Json(account).into_response(),
+        None => unknown(&name, &unreachable),
     }
-    unknown(&name)
 }
 
-pub fn unknown(name: &str) -> Response {
-    refusal(StatusCode::NOT_FOUND, format!("no account is named `{name}`; /api/v1/accounts lists those there are"))
+/// For a replica that cannot, or is not to, ask the others.
+pub fn not_here(shown: &Shown, name: &str) -> Response {
+    match shown.board.elsewhere(name) {
+        Some(_) => {
+            let error =
+                format!("`{name}` is not this replica's; ask the others, or set `admin.peers` to have them asked");
+            refusal(StatusCode::NOT_FOUND, error)
+        }
+        None => unknown(name, &[]),
+    }
+}
+
+pub fn unknown(name: &str, unreachable: &[String]) -> Response {
+    if unreachable.is_empty() {
+        let error = format!("no account is named `{name}`; /api/v1/accounts lists those there are");
+        return refusal(StatusCode::NOT_FOUND, error);
+    }
+    let silent = unreachable.join("; ");
+    let error =
+        format!("no replica that answers has an account `{name}`; try again, or look at those that do not: {silent}");
+    refusal(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
 async fn nothing_here() -> Response {
