@@ -14,12 +14,12 @@ use crate::accounts::AccountEnd;
 use crate::clock::Clock;
 use crate::config::{Config, SecretError};
 use crate::context::{Context, KafkaHealth, SchemaBook, TopicBook};
-use crate::edge::admin::{self, Admin, BindError, Peers, Readiness, Shown};
+use crate::edge::admin::{self, Admin, BindError, Liveness, Peers, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
 use crate::edge::kafka::{
-    InvalidProperty, KafkaEvent, Observer, Publisher, PublisherSettings, RestoreError, StartError, StateTopic,
-    Takeover, Tenure, Vacancies,
+    InvalidProperty, KafkaEvent, Membership, Observer, Publisher, PublisherSettings, RestoreError, StartError,
+    StateTopic, Takeover, Tenure, Vacancies,
 };
 use crate::edge::registry::RegistryError;
 use crate::fleet::Fleet;
@@ -40,6 +40,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Of that, for accounts to let go of their requests and batches.
 const ACCOUNTS_STOP_WITHIN: Duration = Duration::from_secs(7);
+
+/// How often the threads beneath are looked at.
+const LOOK_AT_THREADS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,10 +98,12 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
     let board = StatusBoard::default();
     let metrics = Metrics::new();
     let readiness = watch::Sender::new(Readiness::NotReady("starting"));
+    let liveness = watch::Sender::new(Liveness::Alive);
     let orders = Orders::default();
     let shown = Shown {
         board: board.clone(),
         metrics: metrics.clone(),
+        liveness: liveness.subscribe(),
         readiness: readiness.subscribe(),
         instance_id: config.kafka.instance_id.as_str().into(),
         orders: orders.clone(),
@@ -114,7 +119,7 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
 
     let plan = TopicPlan { manage: options.manage_topics, ..wiring::topic_plan(config) };
     let stopped = stop.clone();
-    let vacancies = (options.run == Run::Forever && plan.manage).then(|| wiring::vacancies(config)).transpose()?;
+    let looks_after = options.run == Run::Forever && plan.manage;
     let (context, group) = tokio::select! {
         built = build(config, options.run, plan, (board, metrics, orders), readiness.clone(), stop) => built?,
         () = stopped.cancelled() => return Ok(()),
@@ -122,6 +127,10 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
     let context = Arc::new(context);
     context.board.config_loaded(context.clock.now());
     context.metrics.config_loaded(context.clock.now());
+    let observer = observer(&context.metrics, context.kafka.clone());
+    let vacancies = looks_after.then(|| wiring::vacancies(config, observer)).transpose()?;
+    let threads = watch_threads(context.clone(), group.membership().clone(), liveness);
+    tokio::spawn(context.stop.clone().run_until_cancelled_owned(threads));
     let outcome = poll(config, &context, group, vacancies, options.watch, &readiness).await;
     readiness.send_replace(Readiness::NotReady("stopping"));
     outcome
@@ -206,18 +215,46 @@ async fn build(
     Ok((context, group))
 }
 
+/// Notes when a thread has ended that nothing in this process starts again.
+async fn watch_threads(context: Arc<Context>, membership: Membership, liveness: watch::Sender<Liveness>) {
+    loop {
+        tokio::time::sleep(LOOK_AT_THREADS_EVERY).await;
+        let dead = if membership.is_superseded() {
+            return;
+        } else if context.publisher.has_ended() {
+            "publisher_ended"
+        } else if membership.has_ended() {
+            "membership_ended"
+        } else {
+            continue;
+        };
+        tracing::error!(thread = dead, "a thread of callfeed ended by a fault, only a restart helps");
+        liveness.send_replace(Liveness::Dead(dead));
+        return;
+    }
+}
+
 /// Counts what Kafka does; without Kafka the service is not ready until a transaction is committed again.
 fn observer(metrics: &Metrics, kafka: KafkaHealth) -> Observer {
     let metrics = metrics.clone();
     Arc::new(move |event| match event {
         KafkaEvent::Committed { took, .. } => {
             metrics.transaction(took);
-            kafka.is_back();
+            kafka.acknowledges(true);
         }
         KafkaEvent::Failed { kind } => {
             metrics.kafka_error(kind);
-            if kind == "unreachable" {
-                kafka.is_away();
+            match kind {
+                "unreachable" => kafka.acknowledges(false),
+                // It was, to the new producer.
+                "rebuilt" => kafka.acknowledges(true),
+                _ => {}
+            }
+        }
+        KafkaEvent::Asked { was_answered } => {
+            kafka.answers(was_answered);
+            if !was_answered {
+                metrics.kafka_error("unreachable");
             }
         }
     })
@@ -309,10 +346,7 @@ async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, 
             Ok(AccountEnd::Done | AccountEnd::Stopped) => {}
             Ok(AccountEnd::Elsewhere) => n_elsewhere += 1,
             Ok(AccountEnd::Failed) => n_failed += 1,
-            Err(panicked) => {
-                tracing::error!(error = %panicked, "an account's task ended unexpectedly");
-                n_failed += 1;
-            }
+            Err(_) => n_failed += 1,
         }
     }
 }

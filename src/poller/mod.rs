@@ -400,8 +400,11 @@ impl Poller {
             Ok(outcome) => outcome,
             Err(_) => {
                 tracing::warn!(account = %self.account(), "kafka does not acknowledge, waiting; nothing is lost");
-                self.context.kafka.is_away();
-                publishing.await
+                self.context.kafka.acknowledges(false);
+                let outcome = publishing.await;
+                // A refusal is an answer too.
+                self.context.kafka.acknowledges(true);
+                outcome
             }
         }
     }

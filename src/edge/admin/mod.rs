@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use changes::ReadToken;
 pub use peers::Peers;
-pub use routes::{Readiness, Shown};
+pub use routes::{Liveness, Readiness, Shown};
 
 /// The bounds of the port.
 const LIMITS: Limits =

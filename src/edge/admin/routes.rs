@@ -27,6 +27,14 @@ pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; char
 /// The description of the whole port.
 const OPENAPI: &str = include_str!("openapi.json");
 
+/// Whether a restart would cure nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    Alive,
+    /// With the word for what has ended for good, for example `publisher_ended`.
+    Dead(&'static str),
+}
+
 /// Whether this replica does its work: state restored and Kafka reachable. A blocked account does not change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -40,6 +48,7 @@ pub enum Readiness {
 pub struct Shown {
     pub board: StatusBoard,
     pub metrics: Metrics,
+    pub liveness: watch::Receiver<Liveness>,
     pub readiness: watch::Receiver<Readiness>,
     /// The name of this replica.
     pub instance_id: Arc<str>,
@@ -158,9 +167,14 @@ pub fn router(shown: Shown) -> Router {
         .with_state(shown)
 }
 
-/// Only a process that cannot answer at all would be cured by a restart.
-async fn live() -> &'static str {
-    "alive\n"
+/// A restart cures a process that does not answer at all, and one whose threads have ended. Nothing else: what is away is
+/// waited for, and what is blocked needs a person.
+async fn live(State(shown): State<Shown>) -> Response {
+    let liveness = *shown.liveness.borrow();
+    match liveness {
+        Liveness::Alive => "alive\n".into_response(),
+        Liveness::Dead(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n")).into_response(),
+    }
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {

@@ -37,6 +37,7 @@ struct Running {
     addr: SocketAddr,
     board: StatusBoard,
     orders: Orders,
+    liveness: watch::Sender<Liveness>,
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -52,11 +53,13 @@ impl Running {
         let mut admin = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         admin.limits = limits;
         let (readiness, seen) = watch::channel(Readiness::NotReady("restoring_state"));
+        let liveness = watch::Sender::new(Liveness::Alive);
         let (addr, board, stop) = (admin.addr(), StatusBoard::default(), CancellationToken::new());
         let orders = Orders::default();
         let shown = Shown {
             board: board.clone(),
             metrics: Metrics::new(),
+            liveness: liveness.subscribe(),
             readiness: seen,
             instance_id: addr.to_string().into(),
             orders: orders.clone(),
@@ -64,7 +67,7 @@ impl Running {
             peers: peers.first().map(|peer| Peers::at(&peer.addr.to_string()).unwrap().answering_within(PEERS_WITHIN)),
         };
         let serving = tokio::spawn(admin.serve(shown, stop.clone()));
-        Self { addr, board, orders, readiness, stop, serving }
+        Self { addr, board, orders, liveness, readiness, stop, serving }
     }
 
     fn to(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
@@ -166,6 +169,18 @@ async fn metrics_are_openmetrics_with_the_accounts_of_the_board() {
     let text = response.text().await.unwrap();
     assert!(text.contains("callfeed_account_status{account=\"acme\",status=\"starting\"} 1\n"), "{text}");
     assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+#[tokio::test]
+async fn only_what_a_restart_cures_is_not_alive() {
+    let admin = Running::start(LIMITS).await;
+    admin.board.register(&AccountId::new("acme"), Service::Uis);
+    admin.board.set(&AccountId::new("acme"), Status::Blocked, Why::because("the address is not on the list"));
+    assert_eq!(admin.get("/live").await.0, 200, "neither what is blocked nor what is not ready yet");
+    admin.readiness.send_replace(Readiness::Ready);
+    assert_eq!(admin.get("/ready").await.0, 200, "the others go on");
+    admin.liveness.send_replace(Liveness::Dead("publisher_ended"));
+    assert_eq!(admin.get("/live").await, (503, "publisher_ended\n".to_owned()));
 }
 
 #[tokio::test]

@@ -127,8 +127,13 @@ impl Membership {
     }
 
     /// Whether another process is the member in the place of this one.
-    pub(super) fn is_superseded(&self) -> bool {
+    pub fn is_superseded(&self) -> bool {
         self.is_superseded.load(Ordering::SeqCst)
+    }
+
+    /// Whether the group is not served any more, whoever wanted that.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.thread).as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Stops serving the group. Leases that are not given back by then are over.

@@ -212,6 +212,11 @@ impl Publisher {
         }
     }
 
+    /// Whether nothing is published any more, whoever wanted that.
+    pub fn has_ended(&self) -> bool {
+        self.end.is_reached()
+    }
+
     /// A step larger than all the room there is takes all of it.
     async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, PublishError> {
         let kib = bytes.div_ceil(1024).clamp(1, ROOM_KIB);
@@ -246,6 +251,10 @@ impl Default for End {
 }
 
 impl End {
+    fn is_reached(&self) -> bool {
+        self.0.is_closed()
+    }
+
     async fn reached(&self) {
         // No permit is ever given: this returns when the semaphore is closed.
         let _ = self.0.acquire().await;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::member::REVOKE_WITHIN;
 use super::membership::{Change, Membership, MembershipSettings, Tenure};
+use super::observer::{KafkaEvent, Observer};
 use super::shares::Shares;
 
 /// How often the group is looked at.
@@ -25,7 +26,7 @@ const ON_ITS_WAY: Duration = REVOKE_WITHIN.saturating_add(LOOK_EVERY);
 const JOIN: Duration = Duration::from_mins(1);
 
 /// What to look after.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Vacancies {
     pub connection: Connection,
     pub group_id: String,
@@ -33,6 +34,8 @@ pub struct Vacancies {
     pub n_partitions: i32,
     /// A topic that exists, and that nobody in the group consumes.
     pub other_topic: String,
+    /// Told whether the brokers answer.
+    pub observer: Observer,
 }
 
 impl Vacancies {
@@ -63,7 +66,11 @@ impl Vacancies {
     }
 
     async fn vacant(&self, shares: &Shares) -> BTreeSet<i32> {
-        match shares.look().await {
+        let looked = shares.look().await;
+        // Without its coordinator the group cannot be looked at, and yet there may be a Kafka.
+        let was_answered = looked.is_ok() || shares.is_anybody_there().await;
+        (self.observer)(KafkaEvent::Asked { was_answered });
+        match looked {
             Ok(division) => division.vacant(self.n_partitions).unwrap_or_default(),
             Err(error) => {
                 tracing::debug!(%error, "the group cannot be looked at");

@@ -34,6 +34,7 @@ async fn a_token_that_cannot_be_read_lets_nobody_in_and_is_not_told() {
     let shown = Shown {
         board: StatusBoard::default(),
         metrics: Metrics::new(),
+        liveness: admin.liveness.subscribe(),
         readiness: seen,
         instance_id: "replica".into(),
         orders: Orders::default(),
