@@ -185,7 +185,9 @@ async fn keep_polling(context: &Context, account: &mut OpenAccount<'_>) -> Accou
         if context.clock.is_frozen() && trouble.cure == Cure::Person {
             return AccountEnd::Failed;
         }
-        wait_for_cure(context, trouble.wait(failures)).await;
+        let wait = trouble.wait(failures);
+        tracing::debug!(account = %subject.id, reason = trouble.reason, failures, ?wait, "trying again later");
+        wait_for_cure(context, wait).await;
     }
 }
 

@@ -16,6 +16,7 @@ use crate::edge::data_api::Client;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem, Topics};
 use crate::edge::kafka::{Connection, Publisher};
 use crate::edge::registry::{RegistryError, SchemaRegistry};
+use crate::logging::events;
 use crate::metrics::Metrics;
 use crate::orders::Orders;
 use crate::purse::Purse;
@@ -89,9 +90,9 @@ impl KafkaHealth {
         note(&mut missed);
         let is_away = missed.acknowledgement || missed.answer;
         if is_away && self.change(Readiness::Ready, Self::AWAY) {
-            tracing::warn!("kafka does not answer, waiting; nothing is lost");
+            tracing::warn!(name: events::KAFKA_LOST, "kafka does not answer, waiting; nothing is lost");
         } else if !is_away && self.change(Self::AWAY, Readiness::Ready) {
-            tracing::info!("kafka answers again");
+            tracing::info!(name: events::KAFKA_FOUND, "kafka answers again");
         }
     }
 

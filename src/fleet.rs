@@ -24,6 +24,7 @@ use crate::config::{Account, Config};
 use crate::context::Context;
 use crate::domain::call::AccountId;
 use crate::edge::data_api::Http;
+use crate::logging::events;
 use crate::opening::Subject;
 use crate::service::ServiceError;
 use crate::status::{State, Why};
@@ -188,7 +189,7 @@ impl Fleet {
     /// A fault of callfeed: the others go on, and this one does not look as if it did.
     fn show_crash(&self, task: task::Id, panicked: &JoinError) {
         let Some(id) = self.accounts.get(&task) else { return };
-        tracing::error!(account = %id, error = %panicked, "an account's task ended unexpectedly");
+        tracing::error!(name: events::ACCOUNT_CRASHED, account = %id, error = %panicked, "an account's task ended unexpectedly");
         let why = Why::because("its task ended by a fault of callfeed")
             .with_remedy("restart this replica, and report it with the lines of the log before that");
         self.context.board.set(id, State::Blocked, why);

@@ -24,6 +24,7 @@ use crate::edge::kafka::{
 use crate::edge::registry::RegistryError;
 use crate::fleet::Fleet;
 use crate::group::{Group, GroupEnd};
+use crate::logging::{Traces, events};
 use crate::metrics::Metrics;
 use crate::orders::{OrderError, Orders};
 use crate::persist::persist;
@@ -91,6 +92,8 @@ pub struct Options {
     pub manage_topics: bool,
     /// Follows the configuration file while it runs.
     pub watch: Option<Watch>,
+    /// Switches the traces of accounts, as people ask.
+    pub traces: Traces,
 }
 
 /// Runs the service until `stop`, or until its work is done.
@@ -107,6 +110,7 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
         readiness: readiness.subscribe(),
         instance_id: config.kafka.instance_id.as_str().into(),
         orders: orders.clone(),
+        traces: options.traces,
         token: config.admin.token.as_ref().map(wiring::admin_token),
         peers: config.admin.peers.as_deref().map(Peers::at).transpose().map_err(ServiceError::Peers)?,
     };
@@ -138,7 +142,7 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
 
 async fn bind_admin(config: &Config) -> Result<Admin, BindError> {
     let admin = admin::bind(config.admin.listen).await?;
-    tracing::info!(listen = %admin.addr(), "admin port open");
+    tracing::info!(name: events::ADMIN_PORT_OPENED, listen = %admin.addr(), "admin port open");
     Ok(admin)
 }
 
@@ -228,7 +232,7 @@ async fn watch_threads(context: Arc<Context>, membership: Membership, liveness: 
         } else {
             continue;
         };
-        tracing::error!(thread = dead, "a thread of callfeed ended by a fault, only a restart helps");
+        tracing::error!(name: events::THREAD_ENDED, thread = dead, "a thread of callfeed ended by a fault, only a restart helps");
         liveness.send_replace(Liveness::Dead(dead));
         return;
     }
@@ -300,7 +304,7 @@ async fn show_territory(context: Arc<Context>, readiness: watch::Sender<Readines
             context.metrics.owned_partitions(i64::try_from(n_held).unwrap_or(i64::MAX));
             if n_shown.replace(n_held).is_none() {
                 readiness.send_replace(Readiness::Ready);
-                tracing::info!(n_partitions = n_held, "polling");
+                tracing::info!(name: events::SERVICE_READY, n_partitions = n_held, "polling");
             }
         })
         .await;

@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::pace::PointsWindow;
 use crate::domain::time::Instant;
+use crate::logging::events;
 
 pub use config::{ConfigStatus, RefusedConfig};
 
@@ -338,10 +339,26 @@ impl Reading {
 /// A new reason is worth a line only while a person has to act on it: the reason of a limit names a new time each time.
 fn log_change(account: &AccountId, former: State, state: State, new_reason: bool, why: &Why) {
     let (reason, remedy) = (why.reason.as_deref(), why.remedy.as_deref());
-    if state == State::Blocked && (former != state || new_reason) {
-        tracing::warn!(%account, reason, remedy, "account is blocked");
-    } else if former != state {
-        tracing::info!(%account, status = state.as_str(), former = former.as_str(), reason, "account changed status");
+    let former_status = former.as_str();
+    let is_new = former != state;
+    match state {
+        State::Blocked if is_new || new_reason => {
+            tracing::warn!(name: events::ACCOUNT_BLOCKED, %account, reason, remedy, former_status, "account is blocked");
+        }
+        State::Backfilling if is_new => {
+            tracing::info!(name: events::ACCOUNT_BACKFILLING, %account, former_status, "account reads what was never read");
+        }
+        State::Live if is_new => {
+            tracing::info!(name: events::ACCOUNT_LIVE, %account, former_status, "account is live");
+        }
+        State::Limited if is_new => {
+            tracing::info!(name: events::ACCOUNT_LIMITED, %account, reason, remedy, former_status, "account waits for points");
+        }
+        State::Paused if is_new => {
+            tracing::info!(name: events::ACCOUNT_PAUSED, %account, reason, remedy, former_status, "account is paused");
+        }
+        // Whoever takes an account over tells of its partition.
+        State::Starting | State::Blocked | State::Backfilling | State::Live | State::Limited | State::Paused => {}
     }
 }
 

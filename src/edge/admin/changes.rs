@@ -1,6 +1,7 @@
 //! What people may change while it runs, when they show the token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
@@ -15,11 +16,18 @@ use subtle::ConstantTimeEq;
 
 use super::peers::Found;
 use super::routes::{Name, Scope, Shown, not_here, refusal, unknown};
+use crate::clock::Clock;
+use crate::domain::call::AccountId;
 use crate::domain::rewind::{Moment, RewindError};
 use crate::orders::{Order, OrderError, Outcome};
 
 /// Larger than any order that makes sense.
 const MAX_BODY: usize = 4 * 1024;
+
+/// How long an account is traced unless it is said, and the bounds of what may be said.
+const TRACED_FOR: Duration = Duration::from_mins(10);
+const SHORTEST_TRACE: Duration = Duration::from_secs(1);
+const LONGEST_TRACE: Duration = Duration::from_hours(24);
 
 /// Reads the token as it is now: it may have been rotated.
 pub type ReadToken = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
@@ -32,6 +40,15 @@ struct RewindBody {
     to: String,
     #[serde(default)]
     republish: bool,
+}
+
+/// What a trace is switched with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TraceBody {
+    on: bool,
+    #[serde(rename = "for")]
+    lasts: Option<String>,
 }
 
 /// The body of an order, which is short.
@@ -56,6 +73,7 @@ pub fn router(shown: Shown) -> Router<Shown> {
         .route("/api/v1/accounts/{name}/pause", post(pause))
         .route("/api/v1/accounts/{name}/resume", post(resume))
         .route("/api/v1/accounts/{name}/rewind", post(rewind))
+        .route("/api/v1/accounts/{name}/trace", post(trace))
         .route("/api/v1/reload", post(reload))
         .route_layer(DefaultBodyLimit::max(MAX_BODY))
         .route_layer(from_fn_with_state(shown, authorize))
@@ -116,6 +134,37 @@ fn rewinding(body: &[u8]) -> Result<Order, String> {
         .map_err(|error| format!("expected JSON such as {{\"to\": \"2026-03-02T10:00:00+03:00\"}}: {error}"))?;
     let to = Moment::parse(&body.to).map_err(|error| format!("to: {error}"))?;
     Ok(Order::Rewind { to, may_republish: body.republish })
+}
+
+async fn trace(shown: State<Shown>, name: Name, scope: Scope, headers: HeaderMap, Body(body): Body) -> Response {
+    let lasts = match tracing_for(&body) {
+        Ok(lasts) => lasts,
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, error),
+    };
+    if shown.find(&name.0).is_none() {
+        return elsewhere(&shown, &name.0, scope, PassedOn { verb: "trace", headers, body }).await;
+    }
+    let account = AccountId::new(&name.0);
+    let done = match lasts {
+        Some(lasts) => format!("traced until {}", shown.traces.begin(&account, Clock::running().now(), lasts)),
+        None if shown.traces.end(&account) => "not traced any more".to_owned(),
+        None => "not traced".to_owned(),
+    };
+    is_done(&shown, &name.0, &done)
+}
+
+/// How long an account is to be traced; none when it is not to be.
+fn tracing_for(body: &[u8]) -> Result<Option<Duration>, String> {
+    let body: TraceBody = serde_json::from_slice(body)
+        .map_err(|error| format!("expected JSON such as {{\"on\": true, \"for\": \"10m\"}}: {error}"))?;
+    let lasts = match &body.lasts {
+        Some(text) => humantime::parse_duration(text)
+            .ok()
+            .filter(|lasts| (SHORTEST_TRACE..=LONGEST_TRACE).contains(lasts))
+            .ok_or_else(|| format!("for: expected a duration from `1s` to `24h`, found `{text}`"))?,
+        None => TRACED_FOR,
+    };
+    Ok(body.on.then_some(lasts))
 }
 
 /// An order as it came, for the replica that it is for.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::changes::{self, ReadToken};
 use super::peers::{Found, Peers, since};
 use crate::clock::Clock;
+use crate::logging::Traces;
 use crate::metrics::Metrics;
 use crate::orders::Orders;
 use crate::status::{AccountStatus, ConfigStatus, State as AccountState, StatusBoard};
@@ -53,6 +54,7 @@ pub struct Shown {
     /// The name of this replica.
     pub instance_id: Arc<str>,
     pub orders: Orders,
+    pub traces: Traces,
     /// What a bearer must show to change something; without it nobody can.
     pub token: Option<ReadToken>,
     /// The other replicas, as far as they can be asked.
@@ -74,6 +76,7 @@ struct Account<'a> {
     #[serde(flatten)]
     status: AccountStatus,
     replica: &'a str,
+    traced_until: Option<String>,
 }
 
 /// Whose accounts are asked for.
@@ -126,8 +129,9 @@ impl Shown {
     }
 
     fn value(&self, status: AccountStatus) -> Value {
+        let traced_until = self.traces.until(&status.account).map(|until| until.to_string());
         // Texts and numbers under fixed names: there is nothing that JSON could not hold.
-        serde_json::to_value(Account { status, replica: &self.instance_id }).unwrap_or_default()
+        serde_json::to_value(Account { status, replica: &self.instance_id, traced_until }).unwrap_or_default()
     }
 
     /// An account that this replica knows from its configuration, and that no replica says to have.
@@ -149,6 +153,7 @@ impl Shown {
             "remedy": remedy,
             "streams": [],
             "replica": null,
+            "traced_until": null,
         }))
     }
 }

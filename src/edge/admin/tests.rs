@@ -19,6 +19,7 @@ use super::*;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::rewind::Moment;
 use crate::domain::time::Instant;
+use crate::logging::Traces;
 use crate::metrics::Metrics;
 use crate::orders::{Order, OrderError, Orders, Outcome};
 use crate::status::StatusBoard;
@@ -63,6 +64,7 @@ impl Running {
             readiness: seen,
             instance_id: addr.to_string().into(),
             orders: orders.clone(),
+            traces: Traces::default(),
             token: token.map(|token| -> ReadToken { Arc::new(|| Ok(token.to_owned())) }),
             peers: peers.first().map(|peer| Peers::at(&peer.addr.to_string()).unwrap().answering_within(PEERS_WITHIN)),
         };
@@ -244,8 +246,13 @@ async fn what_is_only_shown_cannot_be_changed() {
     }
 }
 
-const CHANGES: [&str; 4] =
-    ["/api/v1/accounts/acme/pause", "/api/v1/accounts/acme/resume", "/api/v1/accounts/acme/rewind", "/api/v1/reload"];
+const CHANGES: [&str; 5] = [
+    "/api/v1/accounts/acme/pause",
+    "/api/v1/accounts/acme/resume",
+    "/api/v1/accounts/acme/rewind",
+    "/api/v1/accounts/acme/trace",
+    "/api/v1/reload",
+];
 
 #[tokio::test]
 async fn a_scope_that_does_not_exist_is_told() {

@@ -25,6 +25,8 @@ use super::member::{Member, POLL};
 use super::session;
 use super::standing::Standing;
 
+use crate::logging::events;
+
 /// How long the client may take to say good-bye to the group.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -205,7 +207,7 @@ impl Service {
                 return None;
             }
             RDKafkaErrorCode::FencedInstanceId => {
-                tracing::warn!("fenced while it joined the group again, joining anew");
+                tracing::warn!(name: events::MEMBERSHIP_LOST, "fenced while it joined the group again, joining anew");
             }
             // It comes again with each try.
             RDKafkaErrorCode::UnreleasedInstanceId if self.is_told.swap(true, Ordering::SeqCst) => {}

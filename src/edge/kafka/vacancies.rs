@@ -16,6 +16,8 @@ use super::membership::{Change, Membership, MembershipSettings, Tenure};
 use super::observer::{KafkaEvent, Observer};
 use super::shares::Shares;
 
+use crate::logging::events;
+
 /// How often the group is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -58,7 +60,7 @@ impl Vacancies {
             if let Some((vacant, at)) = &since
                 && at.elapsed() > ON_ITS_WAY
             {
-                tracing::warn!(partitions = ?vacant, "partitions are assigned to no replica, having the group divide them anew");
+                tracing::warn!(name: events::PARTITION_VACANT, topic = self.topic, group_id = self.group_id, partitions = ?vacant, "partitions are assigned to no replica, having the group divide them anew");
                 self.rally().await;
                 since = None;
             }

@@ -20,6 +20,7 @@ mod feed;
 mod filters;
 mod isolation;
 mod live;
+mod logs;
 mod moving;
 pub mod oracle;
 mod owners;

@@ -27,7 +27,8 @@ fn each_account_is_shown_once_whichever_replica_has_it_or_none() {
         let of_second = owners.iter().find(|(_, owner)| owner.as_deref() == Some("second"));
         of_second.filter(|_| owners.values().all(Option::is_some)).map(|(name, _)| name.clone())
     });
-    let (code, answer) = first.post(&format!("/api/v1/accounts/{theirs}/resume"), TOKEN, "");
+    let (code, answer) =
+        first.post(&format!("/api/v1/accounts/{theirs}/trace"), TOKEN, &json!({"on": true}).to_string());
     assert_eq!(code, 200, "{answer}");
     assert!(answer.contains(r#""replica":"second""#), "{answer}");
 

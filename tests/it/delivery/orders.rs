@@ -140,7 +140,7 @@ fn the_admin_port_is_as_it_describes_itself() {
         .unwrap();
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{complained}");
-    assert!(said.contains("Tested: 9"), "{said}");
+    assert!(said.contains("Tested: 10"), "{said}");
 }
 
 fn world() -> Feed {

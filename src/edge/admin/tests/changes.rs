@@ -38,6 +38,7 @@ async fn a_token_that_cannot_be_read_lets_nobody_in_and_is_not_told() {
         readiness: seen,
         instance_id: "replica".into(),
         orders: Orders::default(),
+        traces: Traces::default(),
         token: Some(Arc::new(|| Err("the secret file `/run/secrets/x` is empty".to_owned()))),
         peers: None,
     };
@@ -119,4 +120,38 @@ async fn a_rewinding_says_to_when_and_what_is_wrong_with_it_otherwise() {
         (status, &answer["error"]),
         (413, &json!("the body is longer than the 4096 bytes that an order may take"))
     );
+}
+
+#[tokio::test]
+async fn an_account_is_traced_for_as_long_as_is_asked_for() {
+    let admin = Running::start(LIMITS).await;
+    admin.board.register(&AccountId::new("acme"), Service::Uis);
+    let path = "/api/v1/accounts/acme/trace";
+    assert_eq!(admin.get_json("/api/v1/accounts/acme").await.1["traced_until"], Value::Null);
+    for body in [r#"{"on": true}"#, r#"{"on": true, "for": "1h"}"#] {
+        let (status, answer) = admin.order(path, body).await;
+        let until = answer["account"]["traced_until"].as_str().unwrap().to_owned();
+        assert_eq!((status, &answer["done"]), (200, &json!(format!("traced until {until}"))));
+    }
+    let off = r#"{"on": false}"#;
+    assert_eq!(admin.order(path, off).await.1["done"], "not traced any more");
+    let (status, answer) = admin.order(path, off).await;
+    assert_eq!(
+        (status, &answer["done"], &answer["account"]["traced_until"]),
+        (200, &json!("not traced"), &Value::Null)
+    );
+
+    for (body, expected) in [
+        ("", "expected JSON such as"),
+        ("{}", "missing field `on`"),
+        (r#"{"on": true, "until": "10m"}"#, "unknown field `until`"),
+        (r#"{"on": true, "for": "soon"}"#, "for: expected a duration from `1s` to `24h`, found `soon`"),
+        (r#"{"on": true, "for": "25h"}"#, "found `25h`"),
+        (r#"{"on": true, "for": "0s"}"#, "found `0s`"),
+    ] {
+        let (status, answer) = admin.order(path, body).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(answer["error"].as_str().unwrap().contains(expected), "{body}: {answer}");
+    }
+    assert_eq!(admin.order("/api/v1/accounts/nobody/trace", off).await.0, 404);
 }

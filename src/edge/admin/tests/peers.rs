@@ -35,6 +35,18 @@ async fn any_replica_answers_for_the_accounts_of_all() {
 }
 
 #[tokio::test]
+async fn a_trace_is_switched_at_the_replica_that_has_the_account() {
+    let other = Running::start(LIMITS).await;
+    let admin = Running::start_with(LIMITS, Some(TOKEN), &[&other]).await;
+    other.board.register(&AccountId::new("theirs"), Service::Uis);
+    let (status, answer) = admin.order("/api/v1/accounts/theirs/trace", r#"{"on": true}"#).await;
+    assert_eq!((status, &answer["account"]["replica"]), (200, &json!(other.addr.to_string())));
+    let (_, one) = other.get_json("/api/v1/accounts/theirs").await;
+    assert_eq!(one["traced_until"], answer["account"]["traced_until"]);
+    assert!(one["traced_until"].is_string(), "{one}");
+}
+
+#[tokio::test]
 async fn a_replica_that_does_not_answer_is_named() {
     let other = Running::start(LIMITS).await;
     let admin = Running::start_with(LIMITS, Some(TOKEN), &[&other]).await;
@@ -66,9 +78,11 @@ async fn an_account_of_a_replica_that_does_not_answer_is_not_said_to_be_unknown(
     let admin = Running::start_with(LIMITS, Some(TOKEN), &[&other]).await;
     other.serving.abort();
     eventually_refused(other.addr).await;
-    for answer in
-        [admin.get_json("/api/v1/accounts/theirs").await, admin.order("/api/v1/accounts/theirs/pause", "").await]
-    {
+    for answer in [
+        admin.get_json("/api/v1/accounts/theirs").await,
+        admin.order("/api/v1/accounts/theirs/pause", "").await,
+        admin.order("/api/v1/accounts/theirs/trace", r#"{"on": true}"#).await,
+    ] {
         let (status, answer) = answer;
         assert_eq!(status, 503, "{answer}");
         assert!(answer["error"].as_str().unwrap().contains(&other.addr.to_string()), "{answer}");
