@@ -94,6 +94,7 @@ pub async fn run(context: Arc<Context>, subject: Subject) -> AccountEnd {
 /// Polls one account whenever its partition is this replica's, until it is told to stop.
 async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
     loop {
+        context.board.put_elsewhere(&subject.id, subject.account.service);
         let holding = context.stop.run_until_cancelled(context.territory.holding_of(&subject.id)).await;
         let holding = match holding {
             None => return AccountEnd::Stopped,
@@ -104,7 +105,6 @@ async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd {
         if !holding.lease.is_ending() || context.stop.is_cancelled() {
             return end;
         }
-        context.board.remove(&subject.id);
         context.metrics.forget_account(&subject.id);
     }
 }
@@ -188,7 +188,9 @@ async fn keep_polling(context: &Context, account: &mut OpenAccount<'_>) -> Accou
         if context.clock.is_frozen() && trouble.cure == Cure::Person {
             return AccountEnd::Failed;
         }
-        wait_for_cure(context, trouble.wait(failures)).await;
+        let wait = trouble.wait(failures);
+        tracing::debug!(account = %subject.id, reason = trouble.reason, failures, ?wait, "trying again later");
+        wait_for_cure(context, wait).await;
     }
 }
 

@@ -227,7 +227,7 @@ impl<'c, 'l> Work<'c, 'l> {
                 self.add_event(record, gone.change, gone.start);
             }
             Err(reason) => {
-                tracing::warn!(account = %self.composer.source.account, id = gone.id.0, reason, "a call that is gone cannot be withdrawn");
+                tracing::warn!(account = %self.composer.source.account, call_id = gone.id.0, reason, "a call that is gone cannot be withdrawn");
             }
         }
     }
@@ -272,7 +272,7 @@ impl<'c, 'l> Work<'c, 'l> {
             timestamp_ms: Some(self.reading.observed_at_millis),
         };
         self.cut_to_fit(&mut record);
-        tracing::warn!(account = %self.composer.source.account, stage = stage.as_str(), id = id.map(|id| id.0), "row set aside; its dead letter says why");
+        tracing::warn!(account = %self.composer.source.account, stage = stage.as_str(), call_id = id.map(|id| id.0), "row set aside; its dead letter says why");
         self.batch.records.push(record);
         *self.batch.counts.dead_letters.entry(stage).or_default() += 1;
     }

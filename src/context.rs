@@ -16,6 +16,7 @@ use crate::edge::data_api::Client;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem, Topics};
 use crate::edge::kafka::{Connection, Publisher};
 use crate::edge::registry::{RegistryError, SchemaRegistry};
+use crate::logging::events;
 use crate::metrics::Metrics;
 use crate::orders::Orders;
 use crate::purse::Purse;
@@ -48,12 +49,21 @@ pub struct Context {
     pub stop: CancellationToken,
 }
 
-/// Whether Kafka answers, as `/ready` shows it.
+/// Whether Kafka is there, as `/ready` shows it: what is published is acknowledged, and questions are answered, which a
+/// service that has nothing to publish asks too.
 #[derive(Clone)]
 pub struct KafkaHealth {
     readiness: watch::Sender<Readiness>,
+    missed: Arc<std::sync::Mutex<Missed>>,
     /// What a transaction takes at the most while Kafka is there.
     pub patience: Duration,
+}
+
+/// Signs of life that are awaited.
+#[derive(Default)]
+struct Missed {
+    acknowledgement: bool,
+    answer: bool,
 }
 
 impl KafkaHealth {
@@ -61,26 +71,40 @@ impl KafkaHealth {
 
     /// A transaction that takes longer than its interval and ten seconds more has no Kafka.
     pub fn new(readiness: watch::Sender<Readiness>, commit_interval: Duration) -> Self {
-        Self { readiness, patience: commit_interval + Duration::from_secs(10) }
+        Self { readiness, missed: Arc::default(), patience: commit_interval + Duration::from_secs(10) }
     }
 
-    pub fn is_away(&self) {
-        self.change(Readiness::Ready, Self::AWAY);
+    /// Notes whether what is published is acknowledged.
+    pub fn acknowledges(&self, it_does: bool) {
+        self.note(|missed| missed.acknowledgement = !it_does);
     }
 
-    pub fn is_back(&self) {
-        self.change(Self::AWAY, Readiness::Ready);
+    /// Notes whether a question was answered.
+    pub fn answers(&self, it_does: bool) {
+        self.note(|missed| missed.answer = !it_does);
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Missed)) {
+        // Held until the end, so that what is shown is what was noted last.
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&mut missed);
+        let is_away = missed.acknowledgement || missed.answer;
+        if is_away && self.change(Readiness::Ready, Self::AWAY) {
+            tracing::warn!(name: events::KAFKA_LOST, "kafka does not answer, waiting; nothing is lost");
+        } else if !is_away && self.change(Self::AWAY, Readiness::Ready) {
+            tracing::info!(name: events::KAFKA_FOUND, "kafka answers again");
+        }
     }
 
     /// A service that is starting or stopping stays what it is.
-    fn change(&self, from: Readiness, to: Readiness) {
+    fn change(&self, from: Readiness, to: Readiness) -> bool {
         self.readiness.send_if_modified(|now| {
             let changes = *now == from;
             if changes {
                 *now = to;
             }
             changes
-        });
+        })
     }
 }
 

@@ -24,8 +24,10 @@ use crate::config::{Account, Config};
 use crate::context::Context;
 use crate::domain::call::AccountId;
 use crate::edge::data_api::Http;
+use crate::logging::events;
 use crate::opening::Subject;
 use crate::service::ServiceError;
+use crate::status::{State, Why};
 
 /// What a new configuration does to the accounts. Each is named once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,6 +129,9 @@ impl Fleet {
                 Ok((task, end)) => (task, Ok(end)),
                 Err(panicked) => (panicked.id(), Err(panicked)),
             };
+            if let Err(panicked) = &end {
+                self.show_crash(task, panicked);
+            }
             let was_stopped = self.take_off(task);
             if !(was_stopped && matches!(end, Ok(AccountEnd::Stopped))) {
                 return Some(end);
@@ -179,6 +184,15 @@ impl Fleet {
             });
         }
         was_stopped
+    }
+
+    /// A fault of callfeed: the others go on, and this one does not look as if it did.
+    fn show_crash(&self, task: task::Id, panicked: &JoinError) {
+        let Some(id) = self.accounts.get(&task) else { return };
+        tracing::error!(name: events::ACCOUNT_CRASHED, account = %id, error = %panicked, "an account's task ended unexpectedly");
+        let why = Why::because("its task ended by a fault of callfeed")
+            .with_remedy("restart this replica, and report it with the lines of the log before that");
+        self.context.board.set(id, State::Blocked, why);
     }
 
     /// Takes an account out of status and metrics. Its state stays in Kafka.

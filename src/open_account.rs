@@ -7,6 +7,7 @@ use tokio::time::Instant as Moment;
 use crate::context::Context;
 use crate::domain::rewind::{self, Rewind};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
+use crate::logging::events;
 use crate::opening::{OpenError, Subject};
 use crate::orders::{Asked, Order, OrderError, Outcome};
 use crate::outlook::short;
@@ -53,8 +54,12 @@ impl OpenAccount<'_> {
             Order::Rewind { to, may_republish } => Box::pin(self.rewind(context, to, may_republish)).await,
         };
         match &outcome {
-            Ok(done) => tracing::info!(account = %self.subject.id, done, "asked for by a person"),
-            Err(error) => tracing::warn!(account = %self.subject.id, %error, "what a person asked for is refused"),
+            Ok(done) => {
+                tracing::info!(name: events::ORDER_DONE, account = %self.subject.id, done, "asked for by a person")
+            }
+            Err(error) => {
+                tracing::warn!(name: events::ORDER_REFUSED, account = %self.subject.id, %error, "what a person asked for is refused")
+            }
         }
         asked.answer(outcome);
     }

@@ -23,6 +23,7 @@ use crate::edge::data_api::{ApiError, BadUrl, Class, Client, CustomerUser, Http,
 use crate::edge::kafka::RestoreError;
 use crate::edge::kafka::topics::TopicProblem;
 use crate::edge::registry::RegistryError;
+use crate::logging::events;
 use crate::poller::{Poller, Refresh};
 use crate::progress::Progress;
 use crate::purse::{Errand, Purse};
@@ -178,7 +179,7 @@ impl Subject {
         let encoder = context.schemas.encoder(&topic).await?;
         let mut progress = self.progress(context, holding, &zone, lost_at).await?;
         if progress.look_as(view(&zone, &filters)) {
-            tracing::info!(account = %self.id, "zone or filters are others than the horizon was read with, reading it again");
+            tracing::info!(name: events::HORIZON_STALE, account = %self.id, "zone or filters are others than the horizon was read with, reading it again");
         }
         let newest = progress.newest_start(&zone);
         Ok(Poller {
@@ -213,7 +214,7 @@ impl Subject {
             return Ok(());
         }
         let (zone_name, n_tags) = (zone.iana_name(), filters.tags.len());
-        tracing::info!(account = %self.id, zone = zone_name, n_tags, "zone or tags of the account changed, reading the horizon again");
+        tracing::info!(name: events::HORIZON_STALE, account = %self.id, zone = zone_name, n_tags, "zone or tags of the account changed, reading the horizon again");
         poller.progress.look_as(view(&zone, &filters));
         (composer.source.zone, composer.filters) = (zone, filters);
         Ok(())

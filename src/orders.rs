@@ -13,7 +13,7 @@ use crate::domain::call::AccountId;
 use crate::domain::rewind::{Moment, RewindError};
 
 /// A batch in hand is finished first. Shorter than the port lets an answer take.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(25);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What may be asked of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use crate::config::{self, Config, Problems};
 use crate::context::Context;
 use crate::domain::call::AccountId;
 use crate::fleet::{Changes, Fleet};
+use crate::logging::events;
 use crate::orders::{OrderError, Outcome};
 use crate::service::ServiceError;
 
@@ -127,7 +128,7 @@ pub async fn reload(watch: &Watch, cause: Cause, fleet: &mut Fleet, context: &Co
         Ok(changes) => {
             let (n_added, n_removed, n_changed) = (changes.added.len(), changes.removed.len(), changes.changed.len());
             let names = names(&changes);
-            tracing::info!(?cause, n_added, n_removed, n_changed, names, "configuration reloaded");
+            tracing::info!(name: events::CONFIG_RELOADED, ?cause, n_added, n_removed, n_changed, names, "configuration reloaded");
             context.board.config_loaded(now);
             context.metrics.config_loaded(now);
             Ok(format!("reloaded: {n_added} accounts added, {n_removed} removed, {n_changed} changed"))
@@ -135,11 +136,12 @@ pub async fn reload(watch: &Watch, cause: Cause, fleet: &mut Fleet, context: &Co
         Err(refusal) => {
             let problems = refusal.lines();
             tracing::error!(
+                name: events::CONFIG_REFUSED,
                 ?cause,
+                problems = problems.join("; "),
                 n_problems = problems.len(),
                 "the new configuration is refused, the old one goes on"
             );
-            problems.iter().for_each(|problem| tracing::error!(problem, "a problem of the new configuration"));
             let told = format!("the new configuration is refused, the old one goes on: {}", problems.join("; "));
             context.board.config_refused(now, problems);
             context.metrics.config_refused();

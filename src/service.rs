@@ -14,16 +14,17 @@ use crate::accounts::AccountEnd;
 use crate::clock::Clock;
 use crate::config::{Config, SecretError};
 use crate::context::{Context, KafkaHealth, SchemaBook, TopicBook};
-use crate::edge::admin::{self, Admin, BindError, Peers, Readiness, Shown};
+use crate::edge::admin::{self, Admin, BindError, Liveness, Peers, Readiness, Shown};
 use crate::edge::data_api::HttpSetupError;
 use crate::edge::kafka::topics::{self, TopicPlan, TopicProblem};
 use crate::edge::kafka::{
-    InvalidProperty, KafkaEvent, Observer, Publisher, PublisherSettings, RestoreError, StartError, StateTopic,
-    Takeover, Tenure, Vacancies,
+    InvalidProperty, KafkaEvent, Membership, Observer, Publisher, PublisherSettings, RestoreError, StartError,
+    StateTopic, Takeover, Tenure, Vacancies,
 };
 use crate::edge::registry::RegistryError;
 use crate::fleet::Fleet;
 use crate::group::{Group, GroupEnd};
+use crate::logging::{Traces, events};
 use crate::metrics::Metrics;
 use crate::orders::{OrderError, Orders};
 use crate::persist::persist;
@@ -40,6 +41,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Of that, for accounts to let go of their requests and batches.
 const ACCOUNTS_STOP_WITHIN: Duration = Duration::from_secs(7);
+
+/// How often the threads beneath are looked at.
+const LOOK_AT_THREADS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +92,8 @@ pub struct Options {
     pub manage_topics: bool,
     /// Follows the configuration file while it runs.
     pub watch: Option<Watch>,
+    /// Switches the traces of accounts, as people ask.
+    pub traces: Traces,
 }
 
 /// Runs the service until `stop`, or until its work is done.
@@ -96,13 +102,16 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
     let metrics = Metrics::new(wiring::metrics_detail(config));
     metrics.state_partitions(config.kafka.state_partitions.into());
     let readiness = watch::Sender::new(Readiness::NotReady("starting"));
+    let liveness = watch::Sender::new(Liveness::Alive);
     let orders = Orders::default();
     let shown = Shown {
         board: board.clone(),
         metrics: metrics.clone(),
+        liveness: liveness.subscribe(),
         readiness: readiness.subscribe(),
         instance_id: config.kafka.instance_id.as_str().into(),
         orders: orders.clone(),
+        traces: options.traces,
         token: config.admin.token.as_ref().map(wiring::admin_token),
         peers: config.admin.peers.as_deref().map(Peers::at).transpose().map_err(ServiceError::Peers)?,
     };
@@ -115,7 +124,7 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
 
     let plan = TopicPlan { manage: options.manage_topics, ..wiring::topic_plan(config) };
     let stopped = stop.clone();
-    let vacancies = (options.run == Run::Forever && plan.manage).then(|| wiring::vacancies(config)).transpose()?;
+    let looks_after = options.run == Run::Forever && plan.manage;
     let (context, group) = tokio::select! {
         built = build(config, options.run, plan, (board, metrics, orders), readiness.clone(), stop) => built?,
         () = stopped.cancelled() => return Ok(()),
@@ -123,6 +132,10 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
     let context = Arc::new(context);
     context.board.config_loaded(context.clock.now());
     context.metrics.config_loaded(context.clock.now());
+    let observer = observer(&context.metrics, context.kafka.clone());
+    let vacancies = looks_after.then(|| wiring::vacancies(config, observer)).transpose()?;
+    let threads = watch_threads(context.clone(), group.membership().clone(), liveness);
+    tokio::spawn(context.stop.clone().run_until_cancelled_owned(threads));
     let outcome = poll(config, &context, group, vacancies, options.watch, &readiness).await;
     readiness.send_replace(Readiness::NotReady("stopping"));
     outcome
@@ -130,7 +143,7 @@ pub async fn run(config: &Config, options: Options, stop: CancellationToken) -> 
 
 async fn bind_admin(config: &Config) -> Result<Admin, BindError> {
     let admin = admin::bind(config.admin.listen).await?;
-    tracing::info!(listen = %admin.addr(), "admin port open");
+    tracing::info!(name: events::ADMIN_PORT_OPENED, listen = %admin.addr(), "admin port open");
     Ok(admin)
 }
 
@@ -208,18 +221,46 @@ async fn build(
     Ok((context, group))
 }
 
+/// Notes when a thread has ended that nothing in this process starts again.
+async fn watch_threads(context: Arc<Context>, membership: Membership, liveness: watch::Sender<Liveness>) {
+    loop {
+        tokio::time::sleep(LOOK_AT_THREADS_EVERY).await;
+        let dead = if membership.is_superseded() {
+            return;
+        } else if context.publisher.has_ended() {
+            "publisher_ended"
+        } else if membership.has_ended() {
+            "membership_ended"
+        } else {
+            continue;
+        };
+        tracing::error!(name: events::THREAD_ENDED, thread = dead, "a thread of callfeed ended by a fault, only a restart helps");
+        liveness.send_replace(Liveness::Dead(dead));
+        return;
+    }
+}
+
 /// Counts what Kafka does; without Kafka the service is not ready until a transaction is committed again.
 fn observer(metrics: &Metrics, kafka: KafkaHealth) -> Observer {
     let metrics = metrics.clone();
     Arc::new(move |event| match event {
         KafkaEvent::Committed { took, .. } => {
             metrics.transaction(took);
-            kafka.is_back();
+            kafka.acknowledges(true);
         }
         KafkaEvent::Failed { kind } => {
             metrics.kafka_error(kind);
-            if kind == "unreachable" {
-                kafka.is_away();
+            match kind {
+                "unreachable" => kafka.acknowledges(false),
+                // It was, to the new producer.
+                "rebuilt" => kafka.acknowledges(true),
+                _ => {}
+            }
+        }
+        KafkaEvent::Asked { was_answered } => {
+            kafka.answers(was_answered);
+            if !was_answered {
+                metrics.kafka_error("unreachable");
             }
         }
     })
@@ -265,7 +306,7 @@ async fn show_territory(context: Arc<Context>, readiness: watch::Sender<Readines
             context.metrics.owned_partitions(i64::try_from(n_held).unwrap_or(i64::MAX));
             if n_shown.replace(n_held).is_none() {
                 readiness.send_replace(Readiness::Ready);
-                tracing::info!(n_partitions = n_held, "polling");
+                tracing::info!(name: events::SERVICE_READY, n_partitions = n_held, "polling");
             }
         })
         .await;
@@ -311,10 +352,7 @@ async fn until_the_end(fleet: &mut Fleet, group: &mut Group, context: &Context, 
             Ok(AccountEnd::Done | AccountEnd::Stopped) => {}
             Ok(AccountEnd::Elsewhere) => n_elsewhere += 1,
             Ok(AccountEnd::Failed) => n_failed += 1,
-            Err(panicked) => {
-                tracing::error!(error = %panicked, "an account's task ended unexpectedly");
-                n_failed += 1;
-            }
+            Err(_) => n_failed += 1,
         }
     }
 }

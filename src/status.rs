@@ -16,6 +16,7 @@
 mod cause;
 mod config;
 mod points;
+mod elsewhere;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::clock::Clock;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::pace::PointsWindow;
 use crate::domain::time::Instant;
+use crate::logging::events;
 
 pub use cause::Cause;
 pub use config::{ConfigStatus, RefusedConfig};
@@ -167,6 +169,8 @@ pub struct TierStatus {
 #[derive(Clone, Default)]
 pub struct StatusBoard {
     accounts: Arc<Mutex<BTreeMap<AccountId, Entry>>>,
+    /// Accounts of the configuration that are not polled here.
+    elsewhere: Arc<Mutex<BTreeMap<AccountId, Service>>>,
     clock: Clock,
     config: Arc<Mutex<ConfigStatus>>,
 }
@@ -210,10 +214,12 @@ impl StatusBoard {
             points: None,
         };
         self.lock().insert(account.clone(), entry);
+        self.lock_elsewhere().remove(account);
     }
 
     pub fn remove(&self, account: &AccountId) {
         self.lock().remove(account);
+        self.lock_elsewhere().remove(account);
     }
 
     /// Notes a status and logs it when it is new; tells whether the state is another one than before.
@@ -291,10 +297,14 @@ impl StatusBoard {
         self.lock_config().clone()
     }
 
-    /// The customers of an agency that are on the board: by their names they follow each other.
+    /// The customers of an agency that are on the board or elsewhere: by their names they follow each other.
     pub fn customers_of(&self, agency: &AccountId) -> Vec<AccountId> {
         let first = AccountId::new(&format!("{agency}."));
-        self.lock().range(first..).map_while(|(id, _)| id.is_customer_of(agency).then(|| id.clone())).collect()
+        let is_one = |id: &AccountId| id.is_customer_of(agency).then(|| id.clone());
+        let mut customers: Vec<AccountId> =
+            self.lock().range(first.clone()..).map_while(|(id, _)| is_one(id)).collect();
+        customers.extend(self.lock_elsewhere().range(first..).map_while(|(id, _)| is_one(id)));
+        customers
     }
 
     pub fn any_blocked(&self) -> bool {
@@ -327,6 +337,10 @@ impl StatusBoard {
     /// A panic elsewhere must not take the status away: every change leaves the map whole.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AccountId, Entry>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_elsewhere(&self) -> MutexGuard<'_, BTreeMap<AccountId, Service>> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_config(&self) -> MutexGuard<'_, ConfigStatus> {
@@ -381,10 +395,26 @@ impl Reading {
 /// A new reason is worth a line only while a person has to act on it: the reason of a limit names a new time each time.
 fn log_change(account: &AccountId, former: State, state: State, new_reason: bool, why: &Why) {
     let (reason, remedy) = (why.reason.as_deref(), why.remedy.as_deref());
-    if state == State::Blocked && (former != state || new_reason) {
-        tracing::warn!(%account, reason, remedy, "account is blocked");
-    } else if former != state {
-        tracing::info!(%account, status = state.as_str(), former = former.as_str(), reason, "account changed status");
+    let former_status = former.as_str();
+    let is_new = former != state;
+    match state {
+        State::Blocked if is_new || new_reason => {
+            tracing::warn!(name: events::ACCOUNT_BLOCKED, %account, reason, remedy, former_status, "account is blocked");
+        }
+        State::Backfilling if is_new => {
+            tracing::info!(name: events::ACCOUNT_BACKFILLING, %account, former_status, "account reads what was never read");
+        }
+        State::Live if is_new => {
+            tracing::info!(name: events::ACCOUNT_LIVE, %account, former_status, "account is live");
+        }
+        State::Limited if is_new => {
+            tracing::info!(name: events::ACCOUNT_LIMITED, %account, reason, remedy, former_status, "account waits for points");
+        }
+        State::Paused if is_new => {
+            tracing::info!(name: events::ACCOUNT_PAUSED, %account, reason, remedy, former_status, "account is paused");
+        }
+        // Whoever takes an account over tells of its partition.
+        State::Starting | State::Blocked | State::Backfilling | State::Live | State::Limited | State::Paused => {}
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant as Moment;
 use crate::domain::call::AccountId;
 use crate::domain::time::Instant;
 use crate::edge::kafka::{Intent, MemoryLog, RestoreError, RestoreProgress, StateTopic, partition_of};
+use crate::logging::events;
 use crate::state::{Accounts, PausedRecord, Stored, by_account};
 
 /// A state topic of a million calls is read in seconds; this bounds a broker that hangs.
@@ -49,7 +50,7 @@ impl StateSource {
             accounts.insert((account, stream), stored);
         }
         let n_accounts: usize = accounts.values().map(Accounts::len).sum();
-        tracing::info!(n_accounts, ?partitions, seconds = read_at.elapsed().as_secs_f64(), "state restored");
+        tracing::info!(name: events::STATE_RESTORED, n_accounts, ?partitions, seconds = read_at.elapsed().as_secs_f64(), "state restored");
         let store = |(partition, accounts)| (partition, Store::of(self.clone(), partition, read_at, accounts));
         Ok(Restored { stores: accounts.into_iter().map(store).collect(), intents })
     }

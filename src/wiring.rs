@@ -8,6 +8,7 @@ use crate::config::{self, Account, Config, Secret, kafka_properties};
 use crate::domain::call::AccountId;
 use crate::edge::admin::ReadToken;
 use crate::edge::data_api::{self, BadUrl, Client, Http, HttpSettings, HttpSetupError, SecretSource, SecretString};
+use crate::edge::kafka::Observer as KafkaObserver;
 use crate::edge::kafka::topics::{Creation, TopicPlan, Topics};
 use crate::edge::kafka::{
     Connection, Delivery, InvalidProperty, Membership, MembershipSettings, PublisherSettings, Shares, Tenure, Vacancies,
@@ -120,13 +121,14 @@ pub fn publisher(config: &Config, connection: &Connection, membership: &Membersh
     }
 }
 
-pub fn vacancies(config: &Config) -> Result<Vacancies, config::SecretError> {
+pub fn vacancies(config: &Config, observer: KafkaObserver) -> Result<Vacancies, config::SecretError> {
     Ok(Vacancies {
         connection: connection(config)?,
         group_id: config.kafka.group_id.clone(),
         topic: config.kafka.state_topic.clone(),
         n_partitions: config.kafka.state_partitions,
         other_topic: config.kafka.dead_letter_topic.clone(),
+        observer,
     })
 }
 

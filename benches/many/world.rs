@@ -73,7 +73,7 @@ impl World {
             let after = self.started.elapsed();
             let log = self.callfeed.stderr();
             assert!(self.callfeed.ended().is_none(), "callfeed ended: {log}");
-            let live = log.lines().filter(|line| line.contains("status=\"live\""));
+            let live = log.lines().filter(|line| line.contains("account is live"));
             let names: HashSet<&str> =
                 live.filter_map(|line| line.split("account=").nth(1)?.split(' ').next()).collect();
             if names.len() >= n_accounts {

@@ -14,6 +14,7 @@ use super::{AccountEnd, Cure, Trouble, wait_for_cure};
 use crate::config::Customers;
 use crate::context::Context;
 use crate::edge::data_api::{ApiError, CustomerUser};
+use crate::logging::events;
 use crate::opening::Subject;
 
 /// How often an agency's customers are asked for.
@@ -86,13 +87,15 @@ struct Agency {
     stops: BTreeMap<i64, CancellationToken>,
     /// The customers that there are, by the last look.
     found: BTreeSet<i64>,
+    /// Whether they were ever looked for.
+    is_known: bool,
     n_failed: usize,
 }
 
 impl Agency {
     fn of(context: Arc<Context>, subject: Subject) -> Self {
         let (tasks, stops, found) = (JoinSet::new(), BTreeMap::new(), BTreeSet::new());
-        Self { context, subject, tasks, stops, found, n_failed: 0 }
+        Self { context, subject, tasks, stops, found, is_known: false, n_failed: 0 }
     }
 
     /// Starts customers that are new and stops those that left. Their state stays.
@@ -101,13 +104,20 @@ impl Agency {
         self.context.board.remove(&self.subject.id);
         for (id, stop) in &self.stops {
             if !found.contains(id) && !stop.is_cancelled() {
-                tracing::info!(agency = %self.subject.id, customer = id, "the customer left; its state stays");
+                tracing::info!(name: events::CUSTOMER_LEFT, agency = %self.subject.id, customer = id, "the customer left; its state stays");
                 stop.cancel();
             }
         }
         self.found = found;
         let new: Vec<i64> = self.found.iter().filter(|id| !self.stops.contains_key(id)).copied().collect();
-        new.into_iter().for_each(|id| self.start(id));
+        for id in new {
+            // Those of the first look are told of by nobody: there are thousands.
+            if self.is_known {
+                tracing::info!(name: events::CUSTOMER_JOINED, agency = %self.subject.id, customer = id, "the agency has a new customer");
+            }
+            self.start(id);
+        }
+        self.is_known = true;
     }
 
     fn start(&mut self, id: i64) {
@@ -145,7 +155,7 @@ impl Agency {
             match ended {
                 Ok((id, ended)) => self.note_end(id, &ended),
                 Err(panicked) => {
-                    tracing::error!(error = %panicked, "a customer's task ended unexpectedly");
+                    tracing::error!(name: events::ACCOUNT_CRASHED, agency = %self.subject.id, error = %panicked, "a customer's task ended unexpectedly");
                     self.n_failed += 1;
                 }
             }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{BAD_USAGE, ConfigFile, DONE, FAILED};
-use crate::logging;
+use crate::logging::{self, Origin, events};
 use crate::reload::Watch;
 use crate::service::{self, Options, Run, ServiceError};
 
@@ -37,18 +37,21 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    logging::start(&config.log);
+    let origin = Origin { instance_id: config.kafka.instance_id.as_str().into() };
+    let traces = logging::start(&config.log, origin);
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(name: events::SERVICE_STARTED, version, instance_id = config.kafka.instance_id, "callfeed starts");
     let stop = CancellationToken::new();
     let watch = match watch.and_then(|watch| stop_on_signals(stop.clone()).map(|()| watch)) {
         Ok(watch) => watch,
         Err(error) => {
-            tracing::error!(%error, "signals cannot be received");
+            tracing::error!(name: events::SERVICE_FAILED, %error, "signals cannot be received");
             return ExitCode::from(FAILED);
         }
     };
     // With `--once` nothing is followed, and SIGHUP does no harm: its handler is there from now on.
     let (run, watch) = if arguments.once { (Run::Once, None) } else { (Run::Forever, Some(watch)) };
-    let options = Options { run, manage_topics: true, watch };
+    let options = Options { run, manage_topics: true, watch, traces };
     let service = service::run(&config, options, stop.clone());
     let outcome = match run {
         Run::Forever => service.await,
@@ -56,15 +59,18 @@ pub async fn run(arguments: Arguments) -> ExitCode {
             Some(outcome) => outcome,
             None => {
                 let timeout = humantime::format_duration(arguments.timeout);
-                tracing::error!(%timeout, "not all that is due could be read in time; what was published is kept");
+                tracing::error!(name: events::SERVICE_FAILED, %timeout, "not all that is due could be read in time; what was published is kept");
                 return ExitCode::from(FAILED);
             }
         },
     };
     match outcome {
-        Ok(()) => ExitCode::from(DONE),
+        Ok(()) => {
+            tracing::info!(name: events::SERVICE_STOPPED, "callfeed has stopped");
+            ExitCode::from(DONE)
+        }
         Err(error) => {
-            tracing::error!(%error, "callfeed stops");
+            tracing::error!(name: events::SERVICE_FAILED, %error, "callfeed stops");
             // Only librdkafka knows its properties, so that these are seen later than the rest of the file.
             ExitCode::from(if matches!(error, ServiceError::Property(_)) { BAD_USAGE } else { FAILED })
         }
@@ -93,7 +99,7 @@ fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        tracing::info!(signal = name, "stopping");
+        tracing::info!(name: events::SERVICE_STOPPING, signal = name, "stopping");
         stop.cancel();
     });
     Ok(())

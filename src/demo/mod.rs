@@ -26,7 +26,7 @@ use rdkafka::error::KafkaError;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Problems};
-use crate::logging;
+use crate::logging::{self, Origin};
 use crate::service::{self, Options, Run, ServiceError};
 use crate::simulator::{AccountScenario, Scenario, Simulator};
 use cluster::Cluster;
@@ -73,7 +73,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Dem
     let accounts = scenario.accounts.clone();
     let world = World::start(scenario).await?;
     let config = config::parse(&world.configuration(&accounts, &settings.log_level), &config::process_env)?;
-    logging::start(&config.log);
+    let traces = logging::start(&config.log, Origin { instance_id: config.kafka.instance_id.as_str().into() });
 
     let greeting = greeting::text(&world, &accounts);
     if screen::write(&greeting).is_err() {
@@ -81,7 +81,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Dem
     }
     let first_read = FirstRead::begin(&world.simulator, &first_read::names(&accounts), screen::is_watched());
     let mut screen = Screen::new(first_read, settings.events);
-    let options = Options { run: Run::Forever, manage_topics: false, watch: None };
+    let options = Options { run: Run::Forever, manage_topics: false, watch: None, traces };
     let service_stop = CancellationToken::new();
     let service = service::run(&config, options, service_stop.clone());
     tokio::pin!(service);

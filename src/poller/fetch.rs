@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant as Moment;
+
 use super::{Poller, ReadError};
 use crate::domain::pace::backoff;
 use crate::domain::paging::PageRequest;
@@ -56,11 +58,13 @@ impl Poller {
     /// The request itself. Asked to stop, the answer is not waited for.
     async fn ask(&self, request: &PageRequest) -> Result<Result<Page, ApiError>, ReadError> {
         let query = calls_query(request, self.user_id);
+        let started = Moment::now();
         let answer = tokio::select! {
             answer = self.client.report(&query) => answer,
             () = self.context.stop.cancelled() => return Err(ReadError::Stopped),
         };
         self.show_points();
+        self.show_answer(request, &answer, started.elapsed());
         Ok(answer)
     }
 

@@ -32,6 +32,7 @@ use crate::domain::read_as;
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
 use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
+use crate::logging::events;
 use crate::progress::{OutOfOrder, Progress, Step};
 use crate::purse::{Errand, Purse};
 use crate::territory::Holding;
@@ -157,8 +158,7 @@ impl Poller {
 
     /// One reading. `Some` when polling cannot go on from here.
     async fn read_once(&mut self, reading: &Reading) -> Result<Option<Ended>, ReadError> {
-        tracing::debug!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, purpose = ?reading.purpose, "reading");
-        self.show_reading();
+        self.show_reading(reading);
         match self.read(reading).await {
             Ok(outcome) => {
                 self.learn(reading, &outcome);
@@ -184,7 +184,7 @@ impl Poller {
             return false;
         }
         self.page_size = self.page_size.div_ceil(2);
-        tracing::warn!(account = %self.account(), page_size = self.page_size, "a page does not fit into `limits.memory`, asking for shorter ones");
+        tracing::warn!(name: events::PAGE_SIZE_REDUCED, account = %self.account(), page_size = self.page_size, "a page does not fit into `limits.memory`, asking for shorter ones");
         true
     }
 
@@ -235,6 +235,7 @@ impl Poller {
             let batch = self.call_the_roll(&mut roll_call, &request, advance, &page_reading, batch);
             let completed = completes_as_of.filter(|_| advance == Advance::Done);
             let completes = completed.map(|as_of| (reading.purpose, as_of));
+            self.show_page(&batch.counts);
             let step = self.step(window, advance, completes, batch.buckets);
             if batch.records.is_empty() && completed.is_some() && self.says_nothing(&step, reading) {
                 self.looked_at = completed;
@@ -385,7 +386,9 @@ impl Poller {
     async fn publish(&self, records: Vec<Record>) -> Result<Acknowledged, PublishError> {
         let sizes: Vec<(Arc<str>, usize)> =
             records.iter().map(|record| (record.topic.clone(), record.size())).collect();
+        let started = Moment::now();
         let outcome = self.watched(self.context.publisher.publish(&self.holding.lease, records)).await;
+        self.show_published(sizes.len(), &outcome, started.elapsed());
         if let Err(PublishError::TooLarge { records: refused }) = &outcome {
             for (topic, size) in refused.iter().filter_map(|index| sizes.get(*index)) {
                 self.composer.refuse_size(topic, *size);
@@ -401,8 +404,11 @@ impl Poller {
             Ok(outcome) => outcome,
             Err(_) => {
                 tracing::warn!(account = %self.account(), "kafka does not acknowledge, waiting; nothing is lost");
-                self.context.kafka.is_away();
-                publishing.await
+                self.context.kafka.acknowledges(false);
+                let outcome = publishing.await;
+                // A refusal is an answer too.
+                self.context.kafka.acknowledges(true);
+                outcome
             }
         }
     }

@@ -5,9 +5,13 @@ use std::time::Duration;
 use super::Poller;
 use crate::batch::Counts;
 use crate::domain::experience::Outcome;
+use crate::domain::pace::PointsWindow;
+use crate::domain::paging::PageRequest;
 use crate::domain::plan::{self, Purpose, Reading, Tier, Why};
 use crate::domain::time::Instant;
-use crate::edge::data_api::{ApiError, Class};
+use crate::edge::data_api::{ApiError, Class, Page};
+use crate::edge::kafka::{Acknowledged, PublishError};
+use crate::logging::events;
 use crate::outlook::short;
 use crate::status::{AccountPoints, Cause, PointsCounter, PointsLimit, State, TierStatus, Why as StatusWhy};
 use crate::stream::calls;
@@ -23,8 +27,65 @@ const NOTABLE_CRAWL: Duration = Duration::from_mins(10);
 const NOTABLE_WAIT: Duration = Duration::from_secs(5);
 
 impl Poller {
-    pub(super) fn show_reading(&self) {
+    pub(super) fn show_reading(&self, reading: &Reading) {
+        tracing::debug!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, purpose = self.purpose_of(reading), "reading");
         self.context.board.begin(self.account(), self.state());
+    }
+
+    /// Why it is read now, in words.
+    fn purpose_of(&self, reading: &Reading) -> String {
+        let Purpose::Tier { age } = reading.purpose else { return "what was never read".to_owned() };
+        let tier = self.ladder.tiers.iter().find(|tier| tier.age == age);
+        let planned = tier.map_or_else(String::new, |tier| {
+            format!(", planned every {}, promised every {}", short(self.pace.interval(tier)), short(tier.every))
+        });
+        format!("the tier of {}{planned}", short(age))
+    }
+
+    /// What came of a request, and which points that has left.
+    pub(super) fn show_answer(&self, request: &PageRequest, answer: &Result<Page, ApiError>, took: Duration) {
+        let page = answer.as_ref().ok();
+        tracing::debug!(
+            account = %self.account(),
+            method = calls::METHOD,
+            from = %request.date_from,
+            till = %request.date_till,
+            limit = request.limit,
+            offset = request.offset,
+            error_type = answer.as_ref().err().map(ApiError::outcome),
+            total_items = page.and_then(Page::total_items),
+            bytes = page.map(Page::body_bytes),
+            ms = millis(took),
+            points = self.client.limits().map(tracing::field::display),
+            "a page was asked for"
+        );
+    }
+
+    /// What came of its rows.
+    pub(super) fn show_page(&self, counts: &Counts) {
+        let told = counts.published.values().chain(counts.left_out.values()).chain(counts.dead_letters.values());
+        tracing::debug!(
+            account = %self.account(),
+            rows = counts.rows,
+            unchanged = counts.rows.saturating_sub(told.sum()),
+            published = ?counts.published,
+            left_out = ?counts.left_out,
+            dead_letters = ?counts.dead_letters,
+            "its rows were filtered and compared"
+        );
+    }
+
+    pub(super) fn show_published(
+        &self,
+        n_records: usize,
+        outcome: &Result<Acknowledged, PublishError>,
+        took: Duration,
+    ) {
+        let ms = millis(took);
+        match outcome {
+            Ok(_) => tracing::debug!(account = %self.account(), n_records, ms, "committed"),
+            Err(error) => tracing::debug!(account = %self.account(), n_records, ms, %error, "not committed"),
+        }
     }
 
     fn state(&self) -> State {
@@ -39,7 +100,7 @@ impl Poller {
             self.context.board.note_live_read(self.account(), calls::NAME, reading.window.till);
         }
         if !outcome.news.is_empty() {
-            tracing::info!(account = %self.account(), from = %reading.window.from, till = %reading.window.till, n_pages = outcome.n_pages, n_events = outcome.news.len(), "published");
+            tracing::info!(name: events::CALLS_PUBLISHED, account = %self.account(), stream = calls::NAME, from = %reading.window.from, till = %reading.window.till, n_pages = outcome.n_pages, n_events = outcome.news.len(), "published");
         }
     }
 
@@ -47,7 +108,7 @@ impl Poller {
     pub(super) fn show_embargo(&mut self) {
         if let Some(lag) = self.embargo.news(self.context.clock.planning_now()) {
             let lag = humantime::format_duration(lag);
-            tracing::info!(account = %self.account(), %lag, "the api serves no rows that are more recent, windows end so long before now");
+            tracing::info!(name: events::EMBARGO_CHANGED, account = %self.account(), %lag, "the api serves no rows that are more recent, windows end so long before now");
         }
     }
 
@@ -68,6 +129,13 @@ impl Poller {
     }
 
     pub(super) fn show_wait(&self, until: Instant, why: Why) {
+        let reason = match why {
+            Why::NothingDue => "nothing is due",
+            Why::Points(PointsWindow::Minute) => "no points are left in this minute",
+            Why::Points(PointsWindow::Hour) => "no points are left in this hour",
+            Why::Points(PointsWindow::Day) => "no points are left in this day",
+        };
+        tracing::debug!(account = %self.account(), %until, reason, "waiting");
         match why {
             Why::Points(window) if until.since(self.context.clock.now()) >= NOTABLE_WAIT => {
                 self.context.board.set(self.account(), State::Limited, StatusWhy::points_used_up(window, until));
@@ -89,9 +157,9 @@ impl Poller {
 
     pub(super) fn show_failure(&self, error: &ApiError, failures: u32, wait: Duration) {
         if failures < WORTH_TELLING {
-            tracing::debug!(account = %self.account(), %error, ?wait, "the request failed, trying again");
+            tracing::debug!(account = %self.account(), error_type = error.outcome(), %error, ?wait, "the request failed, trying again");
         } else {
-            tracing::warn!(account = %self.account(), %error, failures, ?wait, "the request keeps failing, trying again");
+            tracing::warn!(account = %self.account(), error_type = error.outcome(), %error, failures, ?wait, "the request keeps failing, trying again");
         }
         if matches!(error.class(), Class::Limited { .. }) {
             self.context.board.set(
@@ -135,4 +203,8 @@ impl Poller {
             self.context.metrics.dead_letter(stage.as_str(), *n);
         }
     }
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }

@@ -149,10 +149,10 @@ fn each_lasting_change_is_one_line() {
     });
     let lines = lines.text();
     let expected = [
-        r#"INFO callfeed::status: account changed status account=acme status="live" former="starting""#,
-        r#"INFO callfeed::status: account changed status account=acme status="limited" former="live" reason="no points until 10:00""#,
-        r#"WARN callfeed::status: account is blocked account=acme reason="wrong login" remedy="write the right one into the configuration""#,
-        r#"WARN callfeed::status: account is blocked account=acme reason="address not on the list" remedy="write the right one into the configuration""#,
+        r#"INFO callfeed::status: account is live account=acme former_status="starting""#,
+        r#"INFO callfeed::status: account waits for points account=acme reason="no points until 10:00" former_status="live""#,
+        r#"WARN callfeed::status: account is blocked account=acme reason="wrong login" remedy="write the right one into the configuration" former_status="limited""#,
+        r#"WARN callfeed::status: account is blocked account=acme reason="address not on the list" remedy="write the right one into the configuration" former_status="blocked""#,
     ];
     assert_eq!(lines.lines().map(str::trim).collect::<Vec<_>>(), expected);
 }

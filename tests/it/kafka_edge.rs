@@ -29,7 +29,7 @@ fn steps_of_many_accounts_share_a_transaction() {
     let events = bench.events.lock().unwrap().clone();
     let of_steps = |event: &KafkaEvent| match event {
         KafkaEvent::Committed { steps, .. } => Some(*steps),
-        KafkaEvent::Failed { .. } => None,
+        KafkaEvent::Failed { .. } | KafkaEvent::Asked { .. } => None,
     };
     let transactions: Vec<usize> = events.iter().filter_map(of_steps).collect();
     assert_eq!(transactions.iter().sum::<usize>(), 20);

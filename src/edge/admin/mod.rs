@@ -24,11 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use changes::ReadToken;
 pub use peers::Peers;
-pub use routes::{Readiness, Shown};
+pub use routes::{Liveness, Readiness, Shown};
 
 /// The bounds of the port.
 const LIMITS: Limits =
-    Limits { head_within: Duration::from_secs(5), answered_within: Duration::from_secs(30), connections: 128 };
+    Limits { head_within: Duration::from_secs(5), answered_within: Duration::from_secs(35), connections: 128 };
 
 /// Request line and headers; none of ours needs a tenth of it.
 const MAX_REQUEST_HEAD: usize = 16 * 1024;

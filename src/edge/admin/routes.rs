@@ -1,5 +1,7 @@
 //! What is found where, and what is only looked at.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -13,14 +15,23 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::changes::{self, ReadToken};
-use super::peers::Peers;
+use super::peers::{Found, Peers, since};
 use crate::clock::Clock;
+use crate::logging::Traces;
 use crate::metrics::{self, Metrics};
 use crate::orders::Orders;
-use crate::status::{AccountStatus, ConfigStatus, StatusBoard};
+use crate::status::{AccountStatus, ConfigStatus, State as AccountState, StatusBoard};
 
 /// The description of the whole port.
 const OPENAPI: &str = include_str!("openapi.json");
+
+/// Whether a restart would cure nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    Alive,
+    /// With the word for what has ended for good, for example `publisher_ended`.
+    Dead(&'static str),
+}
 
 /// Whether this replica does its work: state restored and Kafka reachable. A blocked account does not change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +46,12 @@ pub enum Readiness {
 pub struct Shown {
     pub board: StatusBoard,
     pub metrics: Metrics,
+    pub liveness: watch::Receiver<Liveness>,
     pub readiness: watch::Receiver<Readiness>,
     /// The name of this replica.
     pub instance_id: Arc<str>,
     pub orders: Orders,
+    pub traces: Traces,
     /// What a bearer must show to change something; without it nobody can.
     pub token: Option<ReadToken>,
     /// The other replicas, as far as they can be asked.
@@ -60,6 +73,7 @@ struct Account<'a> {
     #[serde(flatten)]
     status: AccountStatus,
     replica: &'a str,
+    traced_until: Option<String>,
 }
 
 /// Whose accounts are asked for.
@@ -112,8 +126,32 @@ impl Shown {
     }
 
     fn value(&self, status: AccountStatus) -> Value {
+        let traced_until = self.traces.until(&status.account).map(|until| until.to_string());
         // Texts and numbers under fixed names: there is nothing that JSON could not hold.
-        serde_json::to_value(Account { status, replica: &self.instance_id }).unwrap_or_default()
+        serde_json::to_value(Account { status, replica: &self.instance_id, traced_until }).unwrap_or_default()
+    }
+
+    /// An account that this replica knows from its configuration, and that no replica says to have.
+    pub fn unowned(&self, name: &str, unreachable: &[String]) -> Option<Value> {
+        let service = self.board.elsewhere(name)?;
+        let (reason, remedy) = match unreachable {
+            [] => (
+                "no replica has it at the moment",
+                "a replica takes it over when the session of the former one is over",
+            ),
+            _ => ("no replica that answers has it", "look at those in `unreachable`"),
+        };
+        Some(json!({
+            "name": name,
+            "service": service.to_string(),
+            "status": AccountState::Starting.as_str(),
+            "since": null,
+            "reason": reason,
+            "remedy": remedy,
+            "streams": [],
+            "replica": null,
+            "traced_until": null,
+        }))
     }
 }
 
@@ -131,9 +169,14 @@ pub fn router(shown: Shown) -> Router {
         .with_state(shown)
 }
 
-/// Only a process that cannot answer at all would be cured by a restart.
-async fn live() -> &'static str {
-    "alive\n"
+/// A restart cures a process that does not answer at all, and one whose threads have ended. Nothing else: what is away is
+/// waited for, and what is blocked needs a person.
+async fn live(State(shown): State<Shown>) -> Response {
+    let liveness = *shown.liveness.borrow();
+    match liveness {
+        Liveness::Alive => "alive\n".into_response(),
+        Liveness::Dead(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n")).into_response(),
+    }
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
@@ -165,27 +208,63 @@ async fn accounts(State(shown): State<Shown>, scope: Scope) -> Json<Accounts> {
         let others = peers.accounts().await;
         accounts.extend(others.accounts);
         unreachable = others.unreachable;
-        // This replica is among its peers; its own word, which came first, stays.
+        accounts = once_each(accounts);
+        let names: HashSet<&str> = accounts.iter().filter_map(|account| account["name"].as_str()).collect();
+        let missing = shown.board.all_elsewhere().into_iter().filter(|name| !names.contains(name.as_str()));
+        let missing: Vec<Value> = missing.filter_map(|name| shown.unowned(name.as_str(), &unreachable)).collect();
+        accounts.extend(missing);
         accounts.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
-        accounts.dedup_by(|a, b| a["name"] == b["name"]);
     }
     Json(Accounts { accounts, config: shown.board.config(), unreachable })
+}
+
+/// While an account moves, two replicas may say that it is theirs: the one that has taken it over later is right.
+pub fn once_each(accounts: Vec<Value>) -> Vec<Value> {
+    let mut latest: HashMap<String, Value> = HashMap::with_capacity(accounts.len());
+    for account in accounts {
+        let Some(name) = account["name"].as_str().map(str::to_owned) else { continue };
+        match latest.entry(name) {
+            Entry::Occupied(mut known) if since(&account) > since(known.get()) => drop(known.insert(account)),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => drop(place.insert(account)),
+        }
+    }
+    latest.into_values().collect()
 }
 
 async fn account(State(shown): State<Shown>, Name(name): Name, scope: Scope) -> Response {
     if let Some(account) = shown.find(&name) {
         return Json(account).into_response();
     }
-    if let Some(peers) = shown.peers_in(scope)
-        && let Some(answer) = peers.account(&name).await
-    {
-        return answer;
+    let Some(peers) = shown.peers_in(scope) else { return not_here(&shown, &name) };
+    let Found { owner, unreachable } = peers.owner_of(&name).await;
+    match owner.map(|owner| owner.account).or_else(|| shown.unowned(&name, &unreachable)) {
+        Some(account) => Json(account).into_response(),
+        None => unknown(&name, &unreachable),
     }
-    unknown(&name)
 }
 
-pub fn unknown(name: &str) -> Response {
-    refusal(StatusCode::NOT_FOUND, format!("no account is named `{name}`; /api/v1/accounts lists those there are"))
+/// For a replica that cannot, or is not to, ask the others.
+pub fn not_here(shown: &Shown, name: &str) -> Response {
+    match shown.board.elsewhere(name) {
+        Some(_) => {
+            let error =
+                format!("`{name}` is not this replica's; ask the others, or set `admin.peers` to have them asked");
+            refusal(StatusCode::NOT_FOUND, error)
+        }
+        None => unknown(name, &[]),
+    }
+}
+
+pub fn unknown(name: &str, unreachable: &[String]) -> Response {
+    if unreachable.is_empty() {
+        let error = format!("no account is named `{name}`; /api/v1/accounts lists those there are");
+        return refusal(StatusCode::NOT_FOUND, error);
+    }
+    let silent = unreachable.join("; ");
+    let error =
+        format!("no replica that answers has an account `{name}`; try again, or look at those that do not: {silent}");
+    refusal(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
 async fn nothing_here() -> Response {

@@ -157,6 +157,6 @@ impl Channel {
             Err(error) => (error.outcome(), 0),
         };
         (self.observer)(&RequestSeen { method, outcome, duration });
-        debug!(method, id, outcome, ms = duration.as_millis() as u64, bytes, "data api request");
+        debug!(method, request_id = id, outcome, ms = duration.as_millis() as u64, bytes, "data api request");
     }
 }

@@ -194,7 +194,7 @@ fn log_if_wrong(call: &Call<'_, impl Serialize>, error: &ApiError) {
     // A `date_till` is asked for that may be too recent: the caller tells what comes of it.
     if error.class() == Class::Bug && error.method() == call.method && !error.refuses_date_till() {
         let params = serde_json::to_string(call.params).unwrap_or_default();
-        error!(id = error.request_id(), params, %error, "the data api takes the request for wrong");
+        error!(request_id = error.request_id(), method = call.method, params, %error, "the data api takes the request for wrong");
     }
 }
 

@@ -168,16 +168,16 @@ impl ClientLog {
 
 impl ClientContext for ClientLog {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let (role, message) = (self.role, self.mask.apply(message));
+        let (role, detail) = (self.role, self.mask.apply(message));
         match level {
             // librdkafka goes on by itself after what it calls an error.
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => tracing::warn!(role, facility, %message, "kafka client"),
+            | RDKafkaLogLevel::Warning => tracing::warn!(role, facility, %detail, "kafka client"),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                tracing::debug!(role, facility, %message, "kafka client");
+                tracing::debug!(role, facility, %detail, "kafka client");
             }
         }
     }

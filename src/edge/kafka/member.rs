@@ -19,6 +19,8 @@ use super::membership::{Change, MembershipSettings, Tenure, lock};
 use super::session;
 use super::standing::Standing;
 
+use crate::logging::events;
+
 /// How long those who work for a partition may take to finish. Far below `max.poll.interval.ms`, after which the group
 /// takes the partition without asking.
 pub(super) const REVOKE_WITHIN: Duration = Duration::from_secs(20);
@@ -109,7 +111,7 @@ impl Member {
             false => now.is_same_member(former),
         };
         if former.is_some_and(|former| !is_unbroken(&former)) {
-            tracing::warn!("this replica was out of the group for a while; what it had in hand is given up");
+            tracing::warn!(name: events::MEMBERSHIP_LOST, "this replica was out of the group for a while; what it had in hand is given up");
             self.end_all();
         }
         true
@@ -132,7 +134,8 @@ impl Member {
         }
         self.look(consumer);
         let leases = self.lease_all(consumer);
-        tracing::info!(partitions = ?leases.iter().map(Lease::partition).collect::<Vec<_>>(), "partitions assigned");
+        let partitions: Vec<i32> = leases.iter().map(Lease::partition).collect();
+        tracing::info!(name: events::PARTITION_ASSIGNED, topic = self.topic, ?partitions, "partitions assigned");
         let _ = self.changes.send(Change::Granted(leases));
     }
 
@@ -161,7 +164,7 @@ impl Member {
         let is_lost = consumer.assignment_lost();
         let partitions = partitions(revoked, &self.topic);
         let issued: Vec<Issued> = partitions.iter().filter_map(|one| lock(&self.leases).remove(one)).collect();
-        tracing::info!(?partitions, is_lost, "partitions revoked");
+        tracing::info!(name: events::PARTITION_REVOKED, topic = self.topic, ?partitions, is_lost, "partitions revoked");
         if is_lost {
             self.is_settled.store(false, Ordering::SeqCst);
             issued.into_iter().for_each(Issued::end_now);

@@ -25,6 +25,8 @@ use super::member::{Member, POLL};
 use super::session;
 use super::standing::Standing;
 
+use crate::logging::events;
+
 /// How long the client may take to say good-bye to the group.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -127,8 +129,13 @@ impl Membership {
     }
 
     /// Whether another process is the member in the place of this one.
-    pub(super) fn is_superseded(&self) -> bool {
+    pub fn is_superseded(&self) -> bool {
         self.is_superseded.load(Ordering::SeqCst)
+    }
+
+    /// Whether the group is not served any more, whoever wanted that.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.thread).as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Stops serving the group. Leases that are not given back by then are over.
@@ -200,7 +207,7 @@ impl Service {
                 return None;
             }
             RDKafkaErrorCode::FencedInstanceId => {
-                tracing::warn!("fenced while it joined the group again, joining anew");
+                tracing::warn!(name: events::MEMBERSHIP_LOST, "fenced while it joined the group again, joining anew");
             }
             // It comes again with each try.
             RDKafkaErrorCode::UnreleasedInstanceId if self.is_told.swap(true, Ordering::SeqCst) => {}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Called on the publisher's own thread: it must not block.
+/// Called on the threads that work: it must not block.
 pub type Observer = Arc<dyn Fn(KafkaEvent) + Send + Sync>;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -13,4 +13,6 @@ pub enum KafkaEvent {
     /// Something failed. `kind` is one of a few fixed words, fit for a label: `aborted`, `fenced`, `rebuilt`,
     /// `too_large`, `refused`, `unreachable`.
     Failed { kind: &'static str },
+    /// Some broker was asked, whatever there is to publish.
+    Asked { was_answered: bool },
 }

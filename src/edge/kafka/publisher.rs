@@ -20,6 +20,8 @@ use super::record::{MAX_RECORD_BYTES, Record};
 use super::stop::Stop;
 use super::worker;
 
+use crate::logging::events;
+
 /// The bytes of steps that may wait or be in flight, all accounts together. Above that, publishing waits.
 const ROOM_KIB: usize = 16 * 1024;
 
@@ -186,11 +188,11 @@ impl Publisher {
     pub async fn finish(&self, lease: &Lease, intents: Vec<Intent>) -> Result<(), PublishError> {
         for Intent { records, tombstones } in intents {
             let n_records = records.len();
-            tracing::info!(partition = lease.partition(), n_records, "finishing what another process had begun");
+            tracing::info!(name: events::STEP_TAKEN_OVER, partition = lease.partition(), n_records, "finishing what another process had begun");
             let whole = [records, tombstones.clone()].concat();
             match self.publish(lease, whole).await {
                 Err(error @ (PublishError::TooLarge { .. } | PublishError::Refused { .. })) => {
-                    tracing::error!(%error, "what another process had begun is given up");
+                    tracing::error!(name: events::STEP_GIVEN_UP, partition = lease.partition(), %error, "what another process had begun is given up");
                     let _gone = self.publish(lease, tombstones).await?;
                 }
                 // Nothing of it is in memory yet that the proof could move.
@@ -210,6 +212,11 @@ impl Publisher {
                 "the kafka client does not end in time and is left alone; what it had not committed is aborted"
             );
         }
+    }
+
+    /// Whether nothing is published any more, whoever wanted that.
+    pub fn has_ended(&self) -> bool {
+        self.end.is_reached()
     }
 
     /// A step larger than all the room there is takes all of it.
@@ -246,6 +253,10 @@ impl Default for End {
 }
 
 impl End {
+    fn is_reached(&self) -> bool {
+        self.0.is_closed()
+    }
+
     async fn reached(&self) {
         // No permit is ever given: this returns when the semaphore is closed.
         let _ = self.0.acquire().await;

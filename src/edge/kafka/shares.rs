@@ -52,6 +52,14 @@ impl Shares {
         }
     }
 
+    /// Whether any broker answers.
+    pub async fn is_anybody_there(&self) -> bool {
+        let this = self.clone();
+        let asking = move || this.client.fetch_metadata(Some(&this.topic), REQUEST).is_ok();
+        // It panics no more than it answers.
+        tokio::task::spawn_blocking(asking).await.unwrap_or(false)
+    }
+
     fn ask(&self) -> KafkaResult<Division> {
         let list = self.client.fetch_group_list(Some(&self.group_id), REQUEST)?;
         Ok(list.groups().first().map_or(Division::NotShown, |group| self.division_of(group)))

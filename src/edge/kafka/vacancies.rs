@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::member::REVOKE_WITHIN;
 use super::membership::{Change, Membership, MembershipSettings, Tenure};
+use super::observer::{KafkaEvent, Observer};
 use super::shares::Shares;
+
+use crate::logging::events;
 
 /// How often the group is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -25,7 +28,7 @@ const ON_ITS_WAY: Duration = REVOKE_WITHIN.saturating_add(LOOK_EVERY);
 const JOIN: Duration = Duration::from_mins(1);
 
 /// What to look after.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Vacancies {
     pub connection: Connection,
     pub group_id: String,
@@ -33,6 +36,8 @@ pub struct Vacancies {
     pub n_partitions: i32,
     /// A topic that exists, and that nobody in the group consumes.
     pub other_topic: String,
+    /// Told whether the brokers answer.
+    pub observer: Observer,
 }
 
 impl Vacancies {
@@ -55,7 +60,7 @@ impl Vacancies {
             if let Some((vacant, at)) = &since
                 && at.elapsed() > ON_ITS_WAY
             {
-                tracing::warn!(partitions = ?vacant, "partitions are assigned to no replica, having the group divide them anew");
+                tracing::warn!(name: events::PARTITION_VACANT, topic = self.topic, group_id = self.group_id, partitions = ?vacant, "partitions are assigned to no replica, having the group divide them anew");
                 self.rally().await;
                 since = None;
             }
@@ -63,7 +68,11 @@ impl Vacancies {
     }
 
     async fn vacant(&self, shares: &Shares) -> BTreeSet<i32> {
-        match shares.look().await {
+        let looked = shares.look().await;
+        // Without its coordinator the group cannot be looked at, and yet there may be a Kafka.
+        let was_answered = looked.is_ok() || shares.is_anybody_there().await;
+        (self.observer)(KafkaEvent::Asked { was_answered });
+        match looked {
             Ok(division) => division.vacant(self.n_partitions).unwrap_or_default(),
             Err(error) => {
                 tracing::debug!(%error, "the group cannot be looked at");

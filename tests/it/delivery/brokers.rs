@@ -6,10 +6,10 @@ use callfeed::simulator::Fault;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::support::Kafka;
+use crate::support::{Kafka, eventually};
 
 use super::faults::visible;
-use super::feed::{Feed, going, history};
+use super::feed::{Feed, PATIENCE, going, history, standing};
 
 #[test]
 fn a_broker_that_restarts_in_the_middle_loses_and_doubles_nothing() {
@@ -34,4 +34,23 @@ fn a_broker_that_restarts_in_the_middle_loses_and_doubles_nothing() {
 
     feed.assert_equals_truth();
     assert!(process.ended().is_none(), "callfeed goes on through all of it");
+}
+
+/// No transaction would notice: there is none.
+#[test]
+fn a_service_that_has_nothing_to_publish_is_not_ready_while_kafka_is_away() {
+    let mut kafka = Kafka::own(&[]);
+    let feed = Feed::in_kafka(standing(history(20)), kafka.cluster());
+    let process = feed.start();
+    feed.wait_for_events(visible(&feed, "acme"));
+    let is = |word: &'static str| (process.get("/ready") == format!("{word}\n")).then_some(());
+    eventually("the service to be ready", PATIENCE, || is("ready"));
+
+    kafka.stop();
+    eventually("the service to miss kafka", PATIENCE, || is("kafka_unreachable"));
+    assert_eq!(process.get("/live"), "alive\n", "a restart would not help");
+    kafka.restart();
+    eventually("the service to be ready again", PATIENCE, || is("ready"));
+    let log = process.stderr();
+    assert!(log.contains("kafka does not answer, waiting") && log.contains("kafka answers again"), "{log}");
 }

@@ -20,6 +20,8 @@ pub mod feed;
 mod filters;
 mod isolation;
 mod live;
+mod logs;
+mod moving;
 pub mod oracle;
 mod owners;
 mod paging;

@@ -97,6 +97,21 @@ fn a_reload_is_answered_with_what_came_of_it() {
     assert_eq!(ordered(&process, "/api/v1/reload", "")["done"], "reloaded: 1 accounts added, 0 removed, 0 changed");
 }
 
+#[test]
+fn a_token_that_was_rotated_in_its_file_holds_at_once() {
+    let mut feed = world();
+    let token = feed.write_file("token", TOKEN);
+    feed.configure(json!({"admin": {"token": {"file": token}}}));
+    let process = start(&feed);
+    let reload = |token: &str| process.post("/api/v1/reload", token, "").0;
+    eventually("the service to be ready", PATIENCE, || (process.get("/ready") == "ready\n").then_some(()));
+    assert_eq!(reload(TOKEN), 200);
+    let new = "another-token-of-this-test";
+    feed.write_file("token", new);
+    assert_eq!((reload(TOKEN), reload(new)), (401, 200));
+    assert!(![TOKEN, new].iter().any(|token| process.stderr().contains(token)));
+}
+
 /// It is one of its own peers, as a replica is behind a headless Service.
 #[test]
 fn a_replica_with_peers_shows_each_account_once_and_takes_orders() {
@@ -125,7 +140,7 @@ fn the_admin_port_is_as_it_describes_itself() {
         .unwrap();
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{complained}");
-    assert!(said.contains("Tested: 9"), "{said}");
+    assert!(said.contains("Tested: 10"), "{said}");
 }
 
 fn world() -> Feed {

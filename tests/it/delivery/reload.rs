@@ -344,7 +344,7 @@ fn shows(process: &Callfeed, account: &str) -> bool {
 fn n_starts(process: &Callfeed, account: &str) -> usize {
     let log = process.stderr();
     let of_account = log.lines().filter(|line| line.contains(&format!("account={account} ")));
-    of_account.filter(|line| line.contains("former=\"starting\"")).count()
+    of_account.filter(|line| line.contains("former_status=\"starting\"")).count()
 }
 
 fn config_shown(process: &Callfeed) -> Value {

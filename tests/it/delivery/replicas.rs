@@ -12,7 +12,7 @@ use super::faults::visible;
 use super::feed::{Feed, PATIENCE, account, history, standing_with};
 
 /// Enough that no replica of three is without.
-const ACCOUNTS: [&str; 8] = ["anna", "boris", "clara", "dmitri", "elena", "fyodor", "galina", "hugo"];
+pub const ACCOUNTS: [&str; 8] = ["anna", "boris", "clara", "dmitri", "elena", "fyodor", "galina", "hugo"];
 
 /// What the group and Kafka's brokers let a replica be away for, in milliseconds.
 pub const SESSION: &str = "6000";
@@ -261,7 +261,7 @@ fn assignments(replica: &Callfeed) -> usize {
     replica.stderr().matches("partitions assigned").count()
 }
 
-fn wait_until_published(feed: &Feed) {
+pub fn wait_until_published(feed: &Feed) {
     let n_visible = ACCOUNTS.iter().map(|account| visible(feed, account)).sum();
     feed.wait_for_events(n_visible);
 }

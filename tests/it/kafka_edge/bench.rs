@@ -238,7 +238,7 @@ impl Bench {
     pub fn failures(&self) -> Vec<&'static str> {
         let kind = |event: &KafkaEvent| match event {
             KafkaEvent::Failed { kind } => Some(*kind),
-            KafkaEvent::Committed { .. } => None,
+            KafkaEvent::Committed { .. } | KafkaEvent::Asked { .. } => None,
         };
         self.events.lock().unwrap().iter().filter_map(kind).collect()
     }

@@ -1,5 +1,7 @@
 //! What the group believes of its members, what they believe of themselves, and where the one is not the other.
 
+use std::sync::Arc;
+
 use callfeed::edge::kafka::{Change, Lease, PublishError, Vacancies};
 
 use super::bench::{Bench, TIMEOUT};
@@ -12,6 +14,7 @@ fn vacancies(bench: &Bench) -> Vacancies {
         topic: bench.state.clone(),
         n_partitions: bench.state_topic().partitions,
         other_topic: bench.calls.clone(),
+        observer: Arc::new(|_| {}),
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{block_on, eventually, signal};
@@ -212,6 +213,9 @@ impl Callfeed {
 
 fn admin_address(log: &str) -> Option<String> {
     let line = log.lines().find(|line| line.contains("admin port open"))?;
+    if let Ok(line) = serde_json::from_str::<Value>(line) {
+        return Some(format!("{}:{}", line["server.address"].as_str()?, line["server.port"]));
+    }
     let at = line.find("127.0.0.1:")?;
     let of_address = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
     Some(line[at..].chars().take_while(|c| of_address(*c)).collect())

@@ -13,6 +13,7 @@ use super::{REQUEST, RestoreError, StateTopic, Takeover};
 use crate::edge::kafka::connection::ClientLog;
 use crate::edge::kafka::producer;
 use crate::edge::kafka::record::WRITER;
+use crate::logging::events;
 
 /// How long a former owner's transaction may take to be aborted.
 const ABORT: Duration = Duration::from_secs(10);
@@ -74,7 +75,7 @@ impl FormerWriters {
             }
         };
         for writer in writers.iter().filter(|writer| *writer != own) {
-            tracing::info!(partition, transactional_id = writer, "aborting what the former owner left open");
+            tracing::info!(name: events::TRANSACTION_TAKEN_OVER, partition, transactional_id = writer, "aborting what the former owner left open");
             if let Err(reason) = producer::abort_open_transaction_of(&state.connection, writer, ABORT) {
                 tracing::warn!(partition, transactional_id = writer, %reason, "not aborted, waiting for its time-out");
             }

@@ -17,6 +17,8 @@ use super::record::MAX_RECORD_BYTES;
 pub(super) use survey::admin;
 use survey::{Seen, Survey};
 
+use crate::logging::events;
+
 /// What a topic takes when it says nothing else: Kafka's own default of `max.message.bytes`.
 const DEFAULT_LIMIT: usize = 1_048_588;
 
@@ -200,7 +202,7 @@ async fn look_until_known(connection: &Connection, plan: &TopicPlan) -> Result<S
 async fn create(connection: &Connection, plan: &TopicPlan, missing: &[String]) -> Result<(), TopicProblem> {
     refuse_bad(creation_refused(connection, plan, missing, Creating::Create).await?)?;
     for topic in missing {
-        tracing::info!(%topic, "topic created");
+        tracing::info!(name: events::TOPIC_CREATED, %topic, "topic created");
     }
     Ok(())
 }

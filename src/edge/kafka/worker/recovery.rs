@@ -10,6 +10,7 @@ use crate::edge::kafka::producer::StepProducer;
 use crate::edge::kafka::publisher::{Delivery, PublishError, PublisherSettings, StartError};
 use crate::edge::kafka::stop::Stop;
 use crate::edge::kafka::trouble::{InitialiseError, Trouble};
+use crate::logging::events;
 
 /// How long one try to start may take.
 const START: Duration = Duration::from_secs(15);
@@ -38,6 +39,7 @@ impl Worker {
         self.settings.max_batch_bytes = record_bytes.saturating_sub(1).max(1);
         let max_batch_bytes = self.settings.max_batch_bytes;
         tracing::warn!(
+            name: events::BATCH_SIZE_REDUCED,
             max_batch_bytes,
             "a topic takes smaller batches than when callfeed started; sending smaller ones"
         );
@@ -67,13 +69,14 @@ impl Worker {
             Trouble::Fenced => {
                 self.observe_failure("fenced");
                 self.wait_for_the_end_of_leases();
-                tracing::warn!("kafka producer fenced");
+                tracing::warn!(name: events::PRODUCER_FENCED, "kafka producer fenced");
             }
             Trouble::Abort { reason, .. } | Trouble::Broken(reason) => {
-                tracing::warn!(%reason, "kafka producer broken");
+                tracing::warn!(name: events::PRODUCER_BROKEN, %reason, "kafka producer broken");
             }
             Trouble::Stuck => {
                 tracing::warn!(
+                    name: events::PRODUCER_BROKEN,
                     "kafka producer broken: kafka does not confirm this replica, and the client does not return"
                 );
             }
@@ -84,7 +87,7 @@ impl Worker {
         }
         self.rebuild()?;
         self.observe_failure("rebuilt");
-        tracing::info!("kafka producer rebuilt");
+        tracing::info!(name: events::PRODUCER_REBUILT, "kafka producer rebuilt");
         Ok(())
     }
 
