@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder};
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
 
 use crate::domain::call::AccountId;
 
@@ -16,12 +16,6 @@ impl EncodeLabelSet for Of {
             Some(account) => ("account", account.as_str()).encode(encoder.encode_label()),
             None => Ok(()),
         }
-    }
-}
-
-impl EncodeLabelValue for AccountId {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        self.as_str().encode(encoder)
     }
 }
 
