@@ -21,6 +21,7 @@ demo: ## build the release binary and run everything in one process; ends with C
 test: export RUST_TEST_THREADS ?= 6
 test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS: a filter)
 	@scripts/prerequisites build servers
+	@if [ "$$(id -u)" = 0 ]; then scripts/prerequisites containers; fi
 	@scripts/servers fetch >/dev/null
 	cargo test --locked --no-run
 	CALLFEED_TEST_FORMER=$$(scripts/former-version) && export CALLFEED_TEST_FORMER && \

@@ -5,6 +5,7 @@ mod commands;
 mod data_api;
 mod demo;
 mod delivery;
+mod image;
 mod judge;
 mod kafka_edge;
 mod kill;

@@ -16,7 +16,7 @@ mod compaction;
 mod dead_letters;
 mod embargo;
 mod faults;
-mod feed;
+pub mod feed;
 mod filters;
 mod isolation;
 mod live;
