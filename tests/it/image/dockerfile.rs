@@ -1,7 +1,7 @@
 //! The Dockerfile, read: no container engine builds it here, so this holds it to what the other tests run.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -74,17 +74,51 @@ fn all_that_is_copied_is_there_and_not_ignored() {
     let ignored = fs::read_to_string(Path::new(HERE).join(".dockerignore")).unwrap();
     let allowed: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
     assert!(ignored.lines().any(|line| line == "*"), "all is ignored but what is named");
-    let all = instructions();
-    let copied: Vec<&str> = all
-        .iter()
-        .filter(|(name, arguments)| name == "COPY" && !arguments.starts_with("--from"))
-        .flat_map(|(_, arguments)| arguments.rsplit_once(' ').unwrap().0.split(' '))
-        .collect();
+    let copied = copied();
 
-    assert!(copied.contains(&"src"), "{copied:?}");
     for path in &copied {
         assert!(Path::new(HERE).join(path).exists(), "{path} is not there");
-        assert!(allowed.contains(path), "{path} is ignored");
+        assert!(allowed.contains(&path.as_str()), "{path} is ignored");
     }
-    assert!(allowed.iter().all(|path| copied.contains(path)), "{allowed:?} but {copied:?}");
+    assert!(allowed.iter().all(|path| copied.iter().any(|one| one == path)), "{allowed:?} but {copied:?}");
+}
+
+/// Tests may include what they like: the image is built without them.
+#[test]
+fn all_that_the_source_includes_is_copied() {
+    let copied: Vec<PathBuf> = copied().iter().map(|path| Path::new(HERE).join(path).canonicalize().unwrap()).collect();
+    let included = included_by(&Path::new(HERE).join("src"));
+
+    assert!(included.iter().any(|path| path.ends_with("schemas/call_event.avsc")), "{included:?}");
+    for path in included {
+        assert!(copied.iter().any(|one| path.starts_with(one)), "{} is included, but not copied", path.display());
+    }
+}
+
+/// What the build stages take from the project.
+fn copied() -> Vec<String> {
+    let all = instructions();
+    let copies = all.iter().filter(|(name, arguments)| name == "COPY" && !arguments.starts_with("--from"));
+    copies.flat_map(|(_, arguments)| arguments.rsplit_once(' ').unwrap().0.split(' ')).map(str::to_owned).collect()
+}
+
+/// The files that `include_str!` and its like name below a folder, but for those of tests.
+fn included_by(folder: &Path) -> Vec<PathBuf> {
+    let mut included = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if name.ends_with("test") || name.ends_with("tests") {
+            continue;
+        }
+        if path.is_dir() {
+            included.extend(included_by(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let named = ["include_str!(\"", "include_bytes!(\"", "include!(\""].map(|start| text.split(start).skip(1));
+            let files = named.into_iter().flatten().map(|rest| rest.split_once('"').unwrap().0);
+            included.extend(files.map(|file| folder.join(file).canonicalize().unwrap()));
+        }
+    }
+    included
 }
