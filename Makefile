@@ -5,10 +5,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit chaos bench build servers fmt lint
+.PHONY: help demo test unit chaos bench build servers fmt lint deny advisories sbom reproducible
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ARGS is passed on, for example: make demo ARGS="--events 100"'
 
@@ -21,6 +21,7 @@ demo: ## build the release binary and run everything in one process; ends with C
 test: export RUST_TEST_THREADS ?= 6
 test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS: a filter)
 	@scripts/prerequisites build servers
+	@if [ "$$(id -u)" = 0 ]; then scripts/prerequisites containers; fi
 	@scripts/servers fetch >/dev/null
 	@scripts/prometheus fetch >/dev/null
 	cargo test --locked --no-run
@@ -62,3 +63,19 @@ lint: ## what the CI checks besides the tests
 	@scripts/prerequisites build lint
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+deny: ## licences of the crates, crates in two versions, and where they come from, against deny.toml
+	@scripts/prerequisites build supply-chain
+	scripts/supply-chain deny
+
+advisories: ## known vulnerabilities of the crates; needs GitHub, where the database is
+	@scripts/prerequisites build supply-chain
+	scripts/supply-chain advisories
+
+sbom: ## a bill of materials of the binary (CycloneDX), target/callfeed.cdx.json
+	@scripts/prerequisites build supply-chain
+	scripts/supply-chain sbom target/callfeed.cdx.json
+
+reproducible: ## build the release binary twice, in two folders, and compare (ten minutes of two cores each)
+	@scripts/prerequisites build
+	scripts/release compare target/reproducible

@@ -6,6 +6,7 @@ mod data_api;
 mod demo;
 mod documents;
 mod delivery;
+mod image;
 mod judge;
 mod kafka_edge;
 mod kill;

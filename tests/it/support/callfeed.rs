@@ -54,22 +54,12 @@ impl Setup {
 
     /// Starts a process. Its output is its own: that of an earlier start is kept beside it.
     pub fn start(&self) -> Callfeed {
-        let output = tempfile::Builder::new()
-            .prefix("output-")
-            .disable_cleanup(true) // goes away with the working folder around it
-            .tempdir_in(self.folder.path())
-            .unwrap()
-            .keep();
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(File::create(output.join("stdout")).unwrap())
-            .stderr(File::create(output.join("stderr")).unwrap())
-            .spawn()
-            .unwrap();
-        Callfeed { child, output, status: None, _folder: self.folder.clone() }
+            .current_dir(self.folder.path());
+        Callfeed::start(command, &self.folder)
     }
 
     /// Starts a process and waits until it ends by itself.
@@ -92,6 +82,23 @@ pub struct Callfeed {
 }
 
 impl Callfeed {
+    /// Starts a command that becomes callfeed; what it writes is kept in a new folder within `folder`.
+    pub(super) fn start(mut command: Command, folder: &Arc<TempDir>) -> Callfeed {
+        let output = tempfile::Builder::new()
+            .prefix("output-")
+            .disable_cleanup(true) // goes away with the folder around it
+            .tempdir_in(folder.path())
+            .unwrap()
+            .keep();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(File::create(output.join("stdout")).unwrap())
+            .stderr(File::create(output.join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        Callfeed { child, output, status: None, _folder: folder.clone() }
+    }
+
     /// Waits until the process ends by itself; panics when it does not in time.
     #[track_caller]
     pub fn wait_exit(&mut self, timeout: Duration) -> ExitStatus {

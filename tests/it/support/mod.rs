@@ -11,6 +11,7 @@
 mod avro;
 mod brokers;
 mod callfeed;
+mod container;
 mod group;
 mod history;
 mod kafka;
@@ -27,6 +28,7 @@ mod wait;
 pub use avro::Registry;
 pub use brokers::{Brokers, N_BROKERS, N_PATHS};
 pub use callfeed::{Callfeed, Setup};
+pub use container::{Container, Mount, Spec, containers_run_here, root_of_image};
 pub use history::{CallState, Judge, Problem, Told};
 pub use kafka::Kafka;
 pub use ports::{free_port, free_ports};
