@@ -5,7 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit chaos bench build servers fmt lint
+.PHONY: help demo test unit chaos bench build servers chart fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,9 +20,10 @@ demo: ## build the release binary and run everything in one process; ends with C
 # Most tests wait for servers most of the time: more of them than cores run at once.
 test: export RUST_TEST_THREADS ?= 6
 test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS: a filter)
-	@scripts/prerequisites build servers
+	@scripts/prerequisites build servers chart
 	@scripts/servers fetch >/dev/null
 	@scripts/prometheus fetch >/dev/null
+	@scripts/kubernetes tools >/dev/null
 	cargo test --locked --no-run
 	CALLFEED_TEST_FORMER=$$(scripts/former-version) && export CALLFEED_TEST_FORMER && \
 	  scripts/servers run cargo test --locked --no-fail-fast $(ARGS)
@@ -53,6 +54,11 @@ build: ## the release binary, target/release/callfeed
 servers: ## a real Kafka and Schema Registry to try things with; ends with Ctrl-C
 	@scripts/prerequisites servers
 	@scripts/servers up
+
+chart: ## the schema and the README of the Helm chart, from the binary and from values.yaml
+	@scripts/prerequisites build chart
+	cargo build --locked --bin callfeed
+	scripts/chart generate target/debug/callfeed
 
 fmt: ## format the code
 	@scripts/prerequisites lint
