@@ -5,10 +5,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit chaos bench build servers chart fmt lint
+.PHONY: help demo test unit chaos bench build servers chart test-kubernetes fmt lint
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ARGS is passed on, for example: make demo ARGS="--events 100"'
 
@@ -27,6 +27,13 @@ test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS:
 	cargo test --locked --no-run
 	CALLFEED_TEST_FORMER=$$(scripts/former-version) && export CALLFEED_TEST_FORMER && \
 	  scripts/servers run cargo test --locked --no-fail-fast $(ARGS)
+
+test-kubernetes: ## the chart in a real Kubernetes without containers, and its pods in runc (ARGS: a filter)
+	@scripts/prerequisites build servers chart
+	@scripts/servers fetch >/dev/null
+	@scripts/kubernetes build >/dev/null
+	cargo test --locked --no-run --test kubernetes
+	scripts/servers run scripts/kubernetes run cargo test --locked --no-fail-fast --test kubernetes $(ARGS)
 
 unit: ## only the tests that need no server (ARGS: a filter)
 	@scripts/prerequisites build
@@ -67,4 +74,4 @@ fmt: ## format the code
 lint: ## what the CI checks besides the tests
 	@scripts/prerequisites build lint
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --test kubernetes -- -D warnings
