@@ -5,10 +5,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit chaos bench build servers fmt lint deny advisories sbom reproducible
+.PHONY: help demo test unit chaos bench build servers chart test-kubernetes fmt lint deny advisories sbom reproducible
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ARGS is passed on, for example: make demo ARGS="--events 100"'
 
@@ -20,13 +20,21 @@ demo: ## build the release binary and run everything in one process; ends with C
 # Most tests wait for servers most of the time: more of them than cores run at once.
 test: export RUST_TEST_THREADS ?= 6
 test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS: a filter)
-	@scripts/prerequisites build servers
+	@scripts/prerequisites build servers chart
 	@if [ "$$(id -u)" = 0 ]; then scripts/prerequisites containers; fi
 	@scripts/servers fetch >/dev/null
 	@scripts/prometheus fetch >/dev/null
+	@scripts/kubernetes tools >/dev/null
 	cargo test --locked --no-run
 	CALLFEED_TEST_FORMER=$$(scripts/former-version) && export CALLFEED_TEST_FORMER && \
 	  scripts/servers run cargo test --locked --no-fail-fast $(ARGS)
+
+test-kubernetes: ## the chart in a real Kubernetes without containers, and its pods in runc (ARGS: a filter)
+	@scripts/prerequisites build servers chart
+	@scripts/servers fetch >/dev/null
+	@scripts/kubernetes build >/dev/null
+	cargo test --locked --no-run --test kubernetes
+	scripts/servers run scripts/kubernetes run cargo test --locked --no-fail-fast --test kubernetes $(ARGS)
 
 unit: ## only the tests that need no server (ARGS: a filter)
 	@scripts/prerequisites build
@@ -55,6 +63,11 @@ servers: ## a real Kafka and Schema Registry to try things with; ends with Ctrl-
 	@scripts/prerequisites servers
 	@scripts/servers up
 
+chart: ## the schema and the README of the Helm chart, from the binary and from values.yaml
+	@scripts/prerequisites build chart
+	cargo build --locked --bin callfeed
+	scripts/chart generate target/debug/callfeed
+
 fmt: ## format the code
 	@scripts/prerequisites lint
 	cargo fmt
@@ -62,7 +75,7 @@ fmt: ## format the code
 lint: ## what the CI checks besides the tests
 	@scripts/prerequisites build lint
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --test kubernetes -- -D warnings
 
 deny: ## licences of the crates, crates in two versions, and where they come from, against deny.toml
 	@scripts/prerequisites build supply-chain

@@ -91,6 +91,7 @@ pub(super) fn defaults_schema(generator: &mut SchemaGenerator) -> Schema {
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Credentials")]
+#[schemars(extend("oneOf" = [{"required": ["api_key"]}, {"required": ["login", "password"]}]))]
 pub struct RawCredentials {
     /// A login with the right to use the Data API.
     #[deserr(default)]
