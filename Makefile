@@ -31,6 +31,7 @@ test: ## the whole suite, against a real Kafka and a real Schema Registry (ARGS:
 
 test-kubernetes: ## the chart in a real Kubernetes without containers, and its pods in runc (ARGS: a filter)
 	@scripts/prerequisites build servers chart
+	@if [ "$$(id -u)" = 0 ]; then scripts/prerequisites containers; fi
 	@scripts/servers fetch >/dev/null
 	@scripts/kubernetes build >/dev/null
 	cargo test --locked --no-run --test kubernetes

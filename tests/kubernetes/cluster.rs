@@ -118,6 +118,15 @@ impl Namespace {
         list["items"].as_array().unwrap().clone()
     }
 
+    /// The pod that `helm test` makes, made by hand.
+    #[track_caller]
+    pub fn pod_of_helm_test(&self) -> Value {
+        let manifest = succeeded(self.command("helm").args(["get", "hooks", RELEASE]).output().unwrap());
+        let file = self.file("hooks.yaml", &manifest);
+        self.kubectl(&["create", "--filename", file.to_str().unwrap()]);
+        self.get("pod", &format!("{RELEASE}-check"))
+    }
+
     /// What tells each pod from one that took its place.
     #[track_caller]
     pub fn pod_ids(&self) -> Vec<String> {
