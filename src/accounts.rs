@@ -228,6 +228,18 @@ async fn turn(context: &Context, account: &mut OpenAccount<'_>) -> Result<Ended,
 }
 
 impl Trouble {
+    fn without_customers() -> Self {
+        Self {
+            reason: "the service's list of customers is empty".to_owned(),
+            remedy:
+                "see in the client area whether the agency has customers, and whether the user of this login or key \
+                     may see them; those that were known go on"
+                    .to_owned(),
+            cause: Cause::new("no_customers"),
+            cure: Cure::Person,
+        }
+    }
+
     fn of_opening(error: OpenError) -> Self {
         if let OpenError::Api(error) = &error {
             return Self::of_api(error, false);
@@ -266,15 +278,15 @@ impl Trouble {
     }
 
     fn show(&self, context: &Context, subject: &Subject, failures: u32) {
+        let why = Why::because(&self.reason).with_remedy(&self.remedy).with_cause(self.cause);
         let state = match self.cure {
             Cure::Patience { tried: false } if failures < WORTH_TELLING => {
                 tracing::info!(account = %subject.id, reason = self.reason, "not opened yet, trying again");
-                return;
+                return context.board.explain_start(&subject.id, why);
             }
             Cure::Points { .. } => State::Limited,
             Cure::Patience { .. } | Cure::Person => State::Blocked,
         };
-        let why = Why::because(&self.reason).with_remedy(&self.remedy).with_cause(self.cause);
         context.board.set(&subject.id, state, why);
     }
 

@@ -47,7 +47,7 @@ pub struct Facts {
 pub enum CallsFrom {
     /// The user said so.
     Given,
-    /// As in the last week; of an agency, as these many customers had on average.
+    /// As in the week until yesterday; of an agency, as these many customers had on average.
     LastWeek { n_asked: usize },
 }
 
@@ -68,7 +68,7 @@ pub enum OutlookError {
     Api(#[from] ApiError),
     #[error("the agency has no customers")]
     NoCustomers,
-    #[error("the service does not say how many calls there were in the last week")]
+    #[error("the service does not say how many calls there were in the week until yesterday")]
     NoTotal,
 }
 
@@ -176,7 +176,7 @@ fn sample(customers: &[i64], n_asked: usize) -> impl Iterator<Item = i64> {
     first.chain(customers.iter().skip(n_first).rev().take(n_asked - n_first)).copied()
 }
 
-/// Calls a day, in the last week.
+/// Calls a day, in the week until yesterday.
 async fn calls_of_week(subject: &Subject) -> Result<Option<f64>, OutlookError> {
     let zone = match &subject.account.timezone {
         Timezone::Named(zone) => zone.clone(),

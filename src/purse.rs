@@ -160,9 +160,11 @@ impl Purse {
         let Some(limits) = self.client.limits() else { return Budget::new(share, []) };
         let (age, now_millis) = (limits.seen_at.elapsed(), self.clock.now_millis());
         let points = |window: PointsWindow, seen: WindowLimits| {
-            let limit = seen.limit?;
+            let limit = seen.limit.or(seen.most_left)?;
+            // Who does not tell when a counter starts anew has it start anew within its length.
+            let reset = seen.reset.unwrap_or(window.length());
             // A counter that has started anew since holds no more than its limit; how much, the next answer tells.
-            let (remaining, wait) = match seen.reset?.checked_sub(age) {
+            let (remaining, wait) = match reset.checked_sub(age) {
                 Some(wait) => (seen.remaining?, wait),
                 None => (limit, window.length()),
             };

@@ -243,6 +243,13 @@ impl StatusBoard {
         }
     }
 
+    /// Notes why an account that starts has not yet done so.
+    pub fn explain_start(&self, account: &AccountId, why: Why) {
+        if let Some(entry) = self.lock().get_mut(account).filter(|entry| entry.state == State::Starting) {
+            entry.why = why;
+        }
+    }
+
     fn is_blocked(&self, account: &AccountId) -> bool {
         self.lock().get(account).is_some_and(|entry| entry.state == State::Blocked)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountEnd, Cure, Trouble, wait_for_cure};
+use super::{AccountEnd, BLOCKED_RETRY, Cure, Trouble, wait_for_cure};
 use crate::config::Customers;
 use crate::context::Context;
 use crate::edge::data_api::{ApiError, CustomerUser};
@@ -28,6 +28,12 @@ pub(super) async fn serve(context: Arc<Context>, subject: Subject) -> AccountEnd
         let found = context.stop.run_until_cancelled(customers_of(&context, &agency.subject)).await;
         let wait = match found {
             None => return agency.stopped().await,
+            // Rather a fault of the service than all of them gone at once: those that are known go on.
+            Some(Ok(found)) if found.is_empty() && !context.clock.is_frozen() => {
+                failures += 1;
+                agency.show(&Trouble::without_customers(), failures);
+                BLOCKED_RETRY
+            }
             Some(Ok(found)) => {
                 failures = 0;
                 agency.follow(found);

@@ -227,8 +227,8 @@ async fn rights(subject: &Subject, zone: &TimeZone) -> (Finding, Option<f64>) {
 
 fn in_the_last_week(page: &Page) -> String {
     match page.total_items() {
-        Some(1) => ", 1 call in the last week".to_owned(),
-        Some(n) => format!(", {n} calls in the last week"),
+        Some(1) => ", 1 call in the week until yesterday".to_owned(),
+        Some(n) => format!(", {n} calls in the week until yesterday"),
         None => String::new(),
     }
 }

@@ -60,6 +60,9 @@ pub fn check_topic_name(name: &str) -> Result<(), String> {
     if let Some(wrong) = name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
         return Err(format!("{wrong:?} is not allowed; expected letters, digits, `.`, `_` and `-`"));
     }
+    if name.starts_with("__") {
+        return Err("names that begin with `__` are Kafka's own".to_owned());
+    }
     if name.len() > MAX_NAME {
         return Err(format!("it has {} characters; expected at most {MAX_NAME}", name.len()));
     }

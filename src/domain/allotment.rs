@@ -30,8 +30,8 @@ pub struct Claim {
 /// A tier is never read more often than this many times its promise.
 pub const MOST_HURRY: u32 = 10;
 
-/// No tier waits longer, whatever is left.
-const LONGEST_INTERVAL: Duration = Duration::from_hours(30 * 24);
+/// No tier waits longer, whatever is left: a bound for sums, and not for plans.
+const LONGEST_INTERVAL: Duration = Duration::from_hours(365 * 24);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// News are expected of every claim, one a day, or a quiet account would be forgotten when points are scarce.

@@ -113,13 +113,17 @@ impl Points {
         match self.shape {
             LimitsShape::Missing => None,
             LimitsShape::Empty => Some(json!({})),
-            LimitsShape::Full => {
-                let mut limits = self.day.to_json("day", now);
-                limits.extend(self.minute.to_json("minute", now));
-                Some(Value::Object(limits))
-            }
+            LimitsShape::Full => Some(Value::Object(self.counters(now))),
+            LimitsShape::NoReset => Some(Value::Object(without(self.counters(now), &["_reset"]))),
+            LimitsShape::Left => Some(Value::Object(without(self.counters(now), &["_reset", "_limit"]))),
             LimitsShape::Hour => Some(Value::Object(self.minute.to_json("hour", now))),
         }
+    }
+
+    fn counters(&self, now: Timestamp) -> Map<String, Value> {
+        let mut limits = self.day.to_json("day", now);
+        limits.extend(self.minute.to_json("minute", now));
+        limits
     }
 
     fn reset_what_is_over(&mut self, now: Timestamp) {
@@ -164,6 +168,11 @@ impl Counter {
             (format!("{name}_reset"), reset.into()),
         ])
     }
+}
+
+fn without(mut limits: Map<String, Value>, ends: &[&str]) -> Map<String, Value> {
+    limits.retain(|key, _| !ends.iter().any(|end| key.ends_with(end)));
+    limits
 }
 
 fn in_seconds(now: Timestamp, seconds: i64) -> Timestamp {

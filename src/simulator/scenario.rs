@@ -434,6 +434,10 @@ pub enum LimitsShape {
     Missing,
     /// `hour_limit`, `hour_remaining`, `hour_reset` only, made from the minute's.
     Hour,
+    /// No `*_reset`.
+    NoReset,
+    /// `*_remaining` only.
+    Left,
 }
 
 /// A delay drawn by lot: `5m`, or a range `1m..2h` with short delays more likely than long ones.

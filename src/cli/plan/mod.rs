@@ -26,7 +26,7 @@ const ASKED_AT_ONCE: usize = 8;
 
 /// Show what the ladder costs in points, how often each tier is read with the points there are, and what would change it
 ///
-/// Asks each account for its points and for the number of its calls in the last week: a point, or up to three of an
+/// Asks each account for its points and for the number of its calls in the week until yesterday: a point, or up to three of an
 /// agency. Reads no calls, and touches neither Kafka nor the schema registry. With `--calls-per-day` the account need not
 /// be reachable: without an answer, 60 points a minute and 3000 a day are assumed, and the output says so.
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ pub struct Arguments {
     #[arg(long, short, value_name = "NAME")]
     account: Option<String>,
 
-    /// Calls a day of each account, of an agency all customers together; default: as in the last week
+    /// Calls a day of each account, of an agency all customers together; default: as in the week until yesterday
     #[arg(long, value_name = "N", value_parser = calls_a_day)]
     calls_per_day: Option<f64>,
 

@@ -55,9 +55,9 @@ fn heading(account: &Account, facts: &Facts) -> String {
     let source = match (facts.calls_from, facts.n_customers) {
         (CallsFrom::Given, _) => "as given".to_owned(),
         (CallsFrom::LastWeek { n_asked }, Some(n)) if n_asked < n => {
-            format!("as {n_asked} of them had on average in the last week")
+            format!("as {n_asked} of them had in the week until yesterday")
         }
-        (CallsFrom::LastWeek { .. }, _) => "as in the last week".to_owned(),
+        (CallsFrom::LastWeek { .. }, _) => "as in the week until yesterday".to_owned(),
     };
     format!("{} ({}){who}: {} calls a day, {source}", account.id, account.service, count(facts.calls_a_day))
 }

@@ -12,8 +12,8 @@ use crate::state_admin::migrate::{self, Migrated};
 /// Move the state of all accounts to a new topic with another number of partitions
 ///
 /// The new topic is created where `kafka.create_topics` allows it. The copy is verified, and the old topic stays
-/// as it is, but for a mark: no callfeed starts with it any more. When it is interrupted, run it again: until it is complete,
-/// no callfeed starts with the new topic.
+/// as it is, but for a mark: no callfeed starts with it any more. When it is interrupted, run it again: a topic
+/// that holds a part of the state is refused. Set the new keys only when they are printed.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: callfeed state migrate --to callfeed.state-24 --partitions 24 --config callfeed.yaml\n\
@@ -25,7 +25,7 @@ pub struct Arguments {
     to: String,
 
     /// Its number of partitions; default: `kafka.state_partitions`
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100_000))]
     partitions: Option<i32>,
 
     #[command(flatten)]

@@ -35,7 +35,7 @@ pub struct Draft<'l> {
     far: Far,
 }
 
-/// Where rows lie of hours that were looked through for a row that seems new.
+/// Where rows lie: those of this step, and those of hours that were looked through for a row that seems new.
 #[derive(Default)]
 struct Far {
     looked_through: BTreeSet<LocalHour>,
@@ -100,6 +100,8 @@ impl<'l> Draft<'l> {
         let opened = self.open(hour);
         opened.bucket.entries.insert(id, entry);
         opened.touched = true;
+        // It may come once more in this step, far away.
+        self.far.homes.insert(id, hour);
     }
 
     /// The hour that holds the row: that of its start, or one nearby when the start was corrected since, or the same
@@ -120,7 +122,10 @@ impl<'l> Draft<'l> {
         let hours = self.ledger.hours_between(LocalHour::from_number(first), LocalHour::from_number(last));
         for hour in hours.filter(|hour| self.far.looked_through.insert(*hour)) {
             let entries = self.ledger.bucket(hour).map(|bucket| bucket.entries).unwrap_or_default();
-            self.far.homes.extend(entries.into_keys().map(|id| (id, hour)));
+            // What this step has moved lies where it was put.
+            entries.into_keys().for_each(|id| {
+                self.far.homes.entry(id).or_insert(hour);
+            });
         }
         let former = *self.far.homes.get(&row.id)?;
         let entry = self.open(former).bucket.entries.get(&row.id).copied()?;

@@ -164,6 +164,19 @@ fn a_call_whose_start_was_moved_by_a_zone_is_the_same_call_from_the_first_readin
     }
 }
 
+/// An API that shows one call under two starts within one page.
+#[test]
+fn a_call_that_comes_twice_in_a_step_with_other_starts_is_one_call() {
+    for hours in [1, 3, 8, 40] {
+        let ledger = Ledger::default();
+        let mut draft = ledger.draft(SETS);
+        read(&mut draft, RowId(1), hour(100), &prints([0, 0, 0, 0, 9]), Ok(()));
+        let outcome = read(&mut draft, RowId(1), hour(100 + hours), &prints([0, 0, 0, 0, 10]), Ok(()));
+        let Outcome::Publish(change) = outcome else { panic!("{hours}: {outcome:?}") };
+        assert_eq!((change.event, change.revision), (EventType::Updated, 2), "{hours}");
+    }
+}
+
 #[test]
 fn a_row_is_set_aside_once_until_its_hour_is_forgotten() {
     let mut ledger = Ledger::default();

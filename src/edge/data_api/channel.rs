@@ -132,11 +132,12 @@ impl Channel {
         };
         match reply {
             Ok((Reply::Data { data, metadata }, body)) if success => {
-                self.note_limits(&metadata);
+                self.note_limits(&metadata, |before, now| Some(before?.counted_on(1, now)));
                 Ok(Answer { body, data, metadata, room })
             }
             Ok((Reply::Refusal(error), _)) => {
-                self.note_limits(&error["data"]["metadata"]);
+                let params = &error["data"]["params"];
+                self.note_limits(&error["data"]["metadata"], |before, now| SeenLimits::of_refusal(params, before, now));
                 Err(Cause::Refused(Box::new(Refusal::read(&error, status, retry_after, proof))))
             }
             Err(malformed) if success => Err(Cause::Malformed(malformed)),
@@ -144,11 +145,15 @@ impl Channel {
         }
     }
 
-    fn note_limits(&self, metadata: &Value) {
-        if let Some(seen) = SeenLimits::of_metadata(metadata, Instant::now()) {
-            let mut newest = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-            *newest = Some(newest.map_or(seen, |before| seen.after(&before)));
-        }
+    /// Takes what an answer tells of limits; one that tells nothing means `otherwise`.
+    fn note_limits(&self, metadata: &Value, otherwise: impl FnOnce(Option<SeenLimits>, Instant) -> Option<SeenLimits>) {
+        let now = Instant::now();
+        let mut newest = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = match SeenLimits::of_metadata(metadata, now) {
+            Some(seen) => Some(newest.map_or(seen, |before| seen.after(&before))),
+            None => otherwise(*newest, now),
+        };
+        *newest = seen.or(*newest);
     }
 
     fn report(&self, method: &str, id: &str, duration: Duration, result: &Result<Answer, ApiError>) {

@@ -15,6 +15,8 @@ pub struct WindowLimits {
     pub remaining: Option<u64>,
     /// How long after `seen_at` the counter starts anew.
     pub reset: Option<Duration>,
+    /// The most that was ever left: it stands for a limit that is not told.
+    pub most_left: Option<u64>,
 }
 
 /// The newest limits a credential has been told, and when.
@@ -53,7 +55,8 @@ impl SeenLimits {
             let is_same_counter = now.limit == before.limit
                 && now.reset.zip(before.reset).is_some_and(|(now, before)| resets_with(now, before));
             let least = now.remaining.zip(before.remaining).map(|(now, before)| now.min(before));
-            if is_same_counter { WindowLimits { remaining: least.or(now.remaining), ..now } } else { now }
+            let remaining = least.filter(|_| is_same_counter).or(now.remaining);
+            WindowLimits { remaining, most_left: now.most_left.max(before.most_left), ..now }
         };
         Self {
             minute: window(self.minute, before.minute),
@@ -63,6 +66,49 @@ impl SeenLimits {
         }
     }
 }
+
+impl SeenLimits {
+    /// These limits so much later, when so many points were spent meanwhile and nobody has told what is left.
+    pub(super) fn counted_on(self, spent: u64, now: Instant) -> Self {
+        let passed = now.saturating_duration_since(self.seen_at);
+        let count = |of: PointsWindow, seen: WindowLimits| {
+            let (left, reset) = match seen.reset.unwrap_or(of.length()).checked_sub(passed) {
+                Some(reset) => (seen.remaining, reset),
+                None => (seen.limit.or(seen.most_left), of.length()),
+            };
+            let is_known = seen != WindowLimits::default();
+            WindowLimits {
+                remaining: left.map(|left| left.saturating_sub(spent)),
+                reset: is_known.then_some(reset),
+                ..seen
+            }
+        };
+        Self {
+            minute: count(PointsWindow::Minute, self.minute),
+            hour: count(PointsWindow::Hour, self.hour),
+            day: count(PointsWindow::Day, self.day),
+            seen_at: now,
+        }
+    }
+
+    /// What is known once a request was refused for want of points by an API that tells of no counters: the limit by the
+    /// words of the refusal, and that nothing is left of it.
+    pub(super) fn of_refusal(params: &Value, before: Option<Self>, now: Instant) -> Option<Self> {
+        let limit = whole_number(&params["limit_max_value"])?;
+        let nothing = Self { minute: NOTHING, hour: NOTHING, day: NOTHING, seen_at: now };
+        let mut seen = before.map_or(nothing, |before| before.counted_on(0, now));
+        let window = match params["limit_type"].as_str()? {
+            "minute" => &mut seen.minute,
+            "hour" => &mut seen.hour,
+            "day" => &mut seen.day,
+            _ => return None,
+        };
+        *window = WindowLimits { limit: Some(limit), remaining: Some(0), reset: None, most_left: None };
+        Some(seen)
+    }
+}
+
+const NOTHING: WindowLimits = WindowLimits { limit: None, remaining: None, reset: None, most_left: None };
 
 /// What is left, for people: `57 of 60 this minute, 2871 of 3000 today`.
 impl fmt::Display for SeenLimits {
@@ -86,6 +132,7 @@ fn window(limits: &Value, name: &str) -> WindowLimits {
         limit: entry("limit"),
         remaining: entry("remaining"),
         reset: entry("reset").map(Duration::from_secs),
+        most_left: entry("remaining"),
     }
 }
 
@@ -121,7 +168,8 @@ mod tests {
         }}))
         .unwrap();
 
-        let day = WindowLimits { limit: Some(3000), remaining: Some(2871), reset: Some(Duration::from_secs(50212)) };
+        let reset = Some(Duration::from_secs(50212));
+        let day = WindowLimits { limit: Some(3000), remaining: Some(2871), reset, most_left: Some(2871) };
         assert_eq!((limits.day, limits.hour, limits.minute), (day, WindowLimits::default(), WindowLimits::default()));
         assert_eq!(limits.to_string(), "2871 of 3000 today");
     }
@@ -138,6 +186,31 @@ mod tests {
         assert_eq!(remaining(day(3000, 19, 898)), Some(19));
         assert_eq!(remaining(day(6000, 3020, 898)), Some(3020), "the limit was raised");
         assert_eq!(remaining(day(3000, 2999, 86_398)), Some(2999), "a new day");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_counters_are_not_told_a_refusal_tells_the_limit_and_answers_are_counted() {
+        let params = json!({"limit_type": "minute", "limit_max_value": 30});
+        let refused = SeenLimits::of_refusal(&params, None, Instant::now()).unwrap();
+        assert_eq!((refused.minute.limit, refused.minute.remaining), (Some(30), Some(0)));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        let later = refused.counted_on(0, Instant::now());
+        assert_eq!((later.minute.remaining, later.minute.reset), (Some(0), Some(Duration::from_secs(40))));
+        tokio::time::advance(Duration::from_secs(41)).await;
+        let anew = later.counted_on(1, Instant::now());
+        assert_eq!((anew.minute.remaining, anew.minute.reset), (Some(29), Some(Duration::from_secs(60))));
+        assert_eq!(anew.counted_on(1, Instant::now()).minute.remaining, Some(28));
+        assert_eq!(anew.day, WindowLimits::default());
+        for params in [json!(null), json!({"limit_type": "week", "limit_max_value": 3}), json!({"limit_type": "day"})] {
+            assert_eq!(SeenLimits::of_refusal(&params, None, Instant::now()), None, "{params}");
+        }
+    }
+
+    #[test]
+    fn of_a_limit_that_is_not_told_the_most_that_was_left_is_known() {
+        let left = |remaining: u64| seen(json!({"limits": {"day_remaining": remaining}})).unwrap();
+        let later = left(250).after(&left(290));
+        assert_eq!((later.day.limit, later.day.remaining, later.day.most_left), (None, Some(250), Some(290)));
     }
 
     #[test]

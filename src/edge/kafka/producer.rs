@@ -198,7 +198,9 @@ impl StepProducer {
     /// Ends the transaction without its records. Their reports have all come when this returns `Ok`.
     pub fn abort(&self) -> Result<(), Trouble> {
         if self.delivery == Delivery::AtLeastOnce {
-            return Err(Trouble::Broken("without transactions nothing is aborted".to_owned()));
+            return Err(Trouble::Broken(
+                "without transactions another producer sends again what was not acknowledged".to_owned(),
+            ));
         }
         let done = AtomicBool::new(false);
         // The call waits until the reports of what it purged are taken, but takes none itself.

@@ -39,7 +39,7 @@ fn points_and_calls_are_asked_for_at_the_price_of_one() {
     let printed = process.stdout();
     assert_eq!((process.exit_code(), process.stderr().as_str()), (0, ""), "{printed}");
     for text in [
-        "calls a day, as in the last week\n",
+        "calls a day, as in the week until yesterday\n",
         "points: 60 a minute, 3000 a day, of which callfeed may use 80 % (`poll.points_share`)\n",
         "  15m    30s                 1          120        2880  36s            later than promised\n",
         "  points_share: 0.97  30s  ",

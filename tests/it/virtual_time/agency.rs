@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use callfeed::rehearsal::Rehearsal;
 use callfeed::simulator::{AccountScenario, CallsScenario, CustomerScenario, Limits, UserScenario};
+use callfeed::status::State;
 use serde_json::{Map, Value, json};
 
 use super::invariants::assert_invariants;
@@ -79,6 +80,15 @@ fn thousands_of_customers_share_one_credential_and_come_and_go() {
             "state stays"
         );
         assert_invariants(&rehearsal, &accounts);
+
+        // A list without anybody is rather a fault of the service: nobody is stopped, and the agency says so.
+        take_users(&rehearsal, |_| true);
+        rehearsal.run_for(Duration::from_mins(65)).await.unwrap();
+        let context = rehearsal.context().unwrap();
+        let shown = context.board.snapshot(context.clock.now());
+        assert_eq!(shown.len(), stay.len() + 1);
+        let agency = shown.iter().find(|one| one.account.as_str() == ACCOUNT).expect("the agency is shown");
+        assert_eq!((agency.status, agency.remedy.is_some()), (State::Blocked, true));
     });
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use callfeed::rehearsal::Rehearsal;
-use callfeed::simulator::{AccountScenario, CallsScenario, CustomerScenario, Limits, LimitsShape, UserScenario};
+use callfeed::simulator::{
+    AccountScenario, CallsScenario, CustomerScenario, Limits, LimitsShape, Outcome, RequestRecord, UserScenario,
+};
 use serde_json::json;
 
 use super::stage::{ACCOUNT, DAY, HOUR, Stage, account, calls, on_a_standing_clock};
@@ -32,6 +34,37 @@ fn whatever_the_api_says_of_limits_calls_are_read() {
             rehearsal
         });
     }
+}
+
+/// Nobody says when a counter starts anew, or how large it is: the share is kept all the same.
+#[test]
+fn counters_without_a_reset_or_a_limit_are_kept() {
+    for shape in [LimitsShape::NoReset, LimitsShape::Left] {
+        let limits = Limits { shape, ..Limits::per(30, 3000) };
+        let calls = CallsScenario { days: 0.9, count: Some(3000), ..calls(6.0) };
+        Stage::of_account(AccountScenario { limits, calls, ..account() }).play(async |mut rehearsal| {
+            rehearsal.run_for(6 * HOUR).await.unwrap();
+            rehearsal
+        });
+    }
+}
+
+/// Of an API that tells nothing the first refusal says what the limit is; from then on answers are counted.
+#[test]
+fn a_limit_that_no_answer_tells_is_learnt_from_the_first_refusal() {
+    let limits = Limits { shape: LimitsShape::Empty, ..Limits::per(30, 100_000) };
+    let calls = CallsScenario { days: 6.0, count: Some(20_000), ..calls(6.0) };
+    let stage = Stage::of_account(AccountScenario { limits, calls, ..account() });
+    let config = stage.configure(json!({"start_from": "7d"}));
+    on_a_standing_clock(async move {
+        let mut rehearsal = Rehearsal::new(&config.config.to_string(), config.scenario).unwrap();
+        rehearsal.start().await.unwrap();
+        rehearsal.run_for(Duration::from_mins(10)).await.unwrap();
+        let refused = |one: &&RequestRecord| matches!(one.outcome, Outcome::Refused { .. });
+        let requests = rehearsal.simulator.requests();
+        assert!(requests.len() > 150, "there was much to read: {} requests", requests.len());
+        assert_eq!(requests.iter().filter(refused).count(), 1);
+    });
 }
 
 /// The last of the limits is the highest: what was spent before is measured by it too.

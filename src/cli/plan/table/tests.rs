@@ -45,7 +45,7 @@ const ACME: &str = "  - {name: acme, service: comagic, credentials: {api_key: k}
 fn the_usual_ladder_with_the_usual_points() {
     let printed = printed(ACME, &[facts(told(60, 3000), 2000.0)]);
     let expected = "\
-acme (comagic): 2000 calls a day, as in the last week
+acme (comagic): 2000 calls a day, as in the week until yesterday
 points: 60 a minute, 3000 a day, of which callfeed may use 80 % (`poll.points_share`)
 
   tier   promised every  pages  points/hour  points/day  planned every  note
@@ -128,9 +128,9 @@ fn accounts_and_customers_with_one_credential_are_shown_with_each_other() {
     assert_lines(
         &printed,
         &[
-            "bureau (uis), each of 12 customers: 50 calls a day, as 2 of them had on average in the last week",
+            "bureau (uis), each of 12 customers: 50 calls a day, as 2 of them had in the week until yesterday",
             "shared with other: the same credential",
-            "other (uis), one customer: 4.5 calls a day, as in the last week",
+            "other (uis), one customer: 4.5 calls a day, as in the week until yesterday",
             "shared with bureau: the same credential",
             "promises of all 13: 37440 points a day of the 8000 there are, not all kept",
             "  points_share: 1.0       1m 52s  24h  37440 of 10000  not all   39s",

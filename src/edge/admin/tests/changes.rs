@@ -33,7 +33,7 @@ async fn a_token_that_cannot_be_read_lets_nobody_in_and_is_not_told() {
     let (_, seen) = watch::channel(Readiness::Ready);
     let shown = Shown {
         board: StatusBoard::default(),
-        metrics: Metrics::new(),
+        metrics: Metrics::new(Detail::PerAccount),
         liveness: admin.liveness.subscribe(),
         readiness: seen,
         instance_id: "replica".into(),

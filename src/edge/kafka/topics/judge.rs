@@ -65,7 +65,9 @@ fn judge_creation(plan: &TopicPlan, survey: &Survey, topic: &str, creation: Crea
         return Fact::bad(
             subject(topic),
             format!("is missing, and cannot be created with {wanted}: the cluster has {}", n_brokers(brokers)),
-            format!("set `kafka.create_topics.replication_factor` to {brokers} or less"),
+            format!(
+                "wait until all brokers are up, or, if there are no more, set `kafka.create_topics.replication_factor` to {brokers} or less"
+            ),
         );
     }
     Fact::good(subject(topic), format!("is missing; `callfeed run` creates it with {wanted}"))

@@ -146,7 +146,7 @@ impl Worker {
             match self.transact(group) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Abort { reason, refused, commit_sent }) => {
-                    tracing::warn!(%reason, steps = self.in_hand.len(), "kafka transaction aborted, trying again");
+                    tracing::warn!(%reason, steps = self.in_hand.len(), "kafka did not take what was sent, trying again");
                     self.observe_failure("aborted");
                     let failures = self.abort(commit_sent)?;
                     if let Some(record_bytes) = self.crowded(&failures) {
