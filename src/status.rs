@@ -15,8 +15,8 @@
 
 mod cause;
 mod config;
-mod points;
 mod elsewhere;
+mod points;
 
 use std::collections::BTreeMap;
 use std::fmt;

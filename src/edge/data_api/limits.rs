@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::error::LimitWindow;
+use super::refusal::limit_window;
 use crate::domain::pace::PointsWindow;
 
 /// One window of points.
@@ -95,20 +97,19 @@ impl SeenLimits {
     /// words of the refusal, and that nothing is left of it.
     pub(super) fn of_refusal(params: &Value, before: Option<Self>, now: Instant) -> Option<Self> {
         let limit = whole_number(&params["limit_max_value"])?;
-        let nothing = Self { minute: NOTHING, hour: NOTHING, day: NOTHING, seen_at: now };
+        let unknown = WindowLimits::default();
+        let nothing = Self { minute: unknown, hour: unknown, day: unknown, seen_at: now };
         let mut seen = before.map_or(nothing, |before| before.counted_on(0, now));
-        let window = match params["limit_type"].as_str()? {
-            "minute" => &mut seen.minute,
-            "hour" => &mut seen.hour,
-            "day" => &mut seen.day,
-            _ => return None,
+        let window = match limit_window(params) {
+            LimitWindow::Minute => &mut seen.minute,
+            LimitWindow::Hour => &mut seen.hour,
+            LimitWindow::Day => &mut seen.day,
+            LimitWindow::Unknown => return None,
         };
-        *window = WindowLimits { limit: Some(limit), remaining: Some(0), reset: None, most_left: None };
+        *window = WindowLimits { limit: Some(limit), remaining: Some(0), ..unknown };
         Some(seen)
     }
 }
-
-const NOTHING: WindowLimits = WindowLimits { limit: None, remaining: None, reset: None, most_left: None };
 
 /// What is left, for people: `57 of 60 this minute, 2871 of 3000 today`.
 impl fmt::Display for SeenLimits {

@@ -77,7 +77,7 @@ impl Refusal {
         let data = &error["data"];
         let params = &data["params"];
         let text = |value: &Value| as_text(value).map(|text| proof.scrub(&text));
-        let limit_window = window(params["limit_type"].as_str());
+        let limit_window = limit_window(params);
         Self {
             code: error["code"].as_i64().or_else(|| error["code"].as_str()?.trim().parse().ok()),
             mnemonic: data["mnemonic"].as_str().map(|mnemonic| match lookup(mnemonic) {
@@ -176,8 +176,9 @@ fn ruling_of_status(status: u16) -> Ruling {
     }
 }
 
-fn window(limit_type: Option<&str>) -> LimitWindow {
-    match limit_type {
+/// The counter that a refusal for want of points names in its `params`.
+pub(super) fn limit_window(params: &Value) -> LimitWindow {
+    match params["limit_type"].as_str() {
         Some("minute") => LimitWindow::Minute,
         Some("hour") => LimitWindow::Hour,
         Some("day") => LimitWindow::Day,
