@@ -23,7 +23,7 @@ const MOST_RIDES: u32 = 4;
 const PART_BESIDE_BACKFILL: f64 = 0.75;
 
 /// A piece of an even rate is always kept for the quiet hours, when the points do not suffice for the promises.
-const STEADY_PART: f64 = 1.0 / 3.0;
+const STEADY_PART: f64 = 0.1;
 
 /// One account's ladder with what its readings cost and find.
 #[derive(Clone, Debug, Default)]

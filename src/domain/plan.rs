@@ -183,6 +183,13 @@ pub fn next(situation: &Situation<'_>) -> Next {
     }
 }
 
+/// Whether a reading is the live one or takes its place: a larger one that costs no more points.
+pub fn stands_for_live(situation: &Situation<'_>, reading: &Reading) -> bool {
+    let tiers = &situation.ladder.tiers;
+    let (Purpose::Tier { age }, Some(live)) = (reading.purpose, tiers.first()) else { return false };
+    tiers.iter().any(|tier| tier.age == age && costs_no_more(situation, tier, live))
+}
+
 /// The live reading, when it is due while a larger one is under way: that goes on behind it. It takes its turn for a
 /// point where there is none, or those that wait for one would always come first.
 pub fn live_in_between(situation: &Situation<'_>, under_way: &Reading) -> Option<Reading> {
@@ -216,11 +223,15 @@ fn due_tier(situation: &Situation<'_>) -> Option<Reading> {
 /// The largest tier that can be read in place of a smaller one at no more points, and would be due before that is read
 /// again.
 fn largest_instead_of<'t>(situation: &'t Situation<'_>, tier: &'t Tier) -> &'t Tier {
-    let pages = |tier: &Tier| situation.experience.pages(tier, situation.page_size);
     let next_chance = situation.now + situation.pace.interval(tier);
-    let costs_no_more = |larger: &&Tier| pages(larger) <= pages(tier) && due_at(situation, larger) < next_chance;
+    let is_free = |larger: &&Tier| costs_no_more(situation, larger, tier) && due_at(situation, larger) < next_chance;
     let mut larger = situation.ladder.tiers.iter().filter(|larger| larger.age > tier.age);
-    larger.rfind(costs_no_more).unwrap_or(tier)
+    larger.rfind(is_free).unwrap_or(tier)
+}
+
+fn costs_no_more(situation: &Situation<'_>, larger: &Tier, tier: &Tier) -> bool {
+    let pages = |tier: &Tier| situation.experience.pages(tier, situation.page_size);
+    pages(larger) <= pages(tier)
 }
 
 fn tier_reading(situation: &Situation<'_>, tier: &Tier) -> Option<Reading> {

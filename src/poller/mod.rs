@@ -224,7 +224,7 @@ impl Poller {
         let mut paging = Paging::new(local, local.repeated(self.zone()), self.page_size);
         let mut roll_call = self.roll_call(window);
         let errand = self.errand(reading);
-        let mut page = self.fetch_in_turn(&paging.request(), errand, reading).await?;
+        let mut page = self.fetch_in_turn(&paging.request(), self.first_errand(reading), reading).await?;
         loop {
             let page_reading = self.page_reading(window, reading);
             let batch = self.compose(&page, &page_reading);
@@ -307,6 +307,13 @@ impl Poller {
             };
             self.sleep_until(until.min(next_live)).await?;
         }
+    }
+
+    /// Of the first page. A larger reading in the place of the live one does not wait for that, which would cost a point more.
+    fn first_errand(&self, reading: &Reading) -> Errand {
+        let now = self.context.clock.planning_now();
+        let stands_for_live = plan::stands_for_live(&self.situation(now, &self.budget()), reading);
+        if stands_for_live { Errand::Live } else { Errand::Other }
     }
 
     fn errand(&self, reading: &Reading) -> Errand {

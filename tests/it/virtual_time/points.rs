@@ -23,6 +23,22 @@ fn the_points_of_the_samples_last_all_day() {
     assert!(used.by_day[0] > 2000, "points are there to be used: {used:?}");
 }
 
+/// Two tiers that are due at the same moment and fit into a page are one request.
+#[test]
+fn a_reading_in_the_place_of_the_live_one_costs_no_point_more() {
+    let tiers = json!([{"age": "15m", "every": "1m"}, {"age": "2h", "every": "2m"}, {"age": "1d", "every": "4m"}]);
+    let account = AccountScenario { limits: Limits::per(60, 3000), calls: calls(4.0), ..account() };
+    let stage = Stage::of_account(account).configure(json!({"poll": {"page_size": 1000, "tiers": tiers}}));
+    stage.play(async |mut rehearsal| {
+        rehearsal.run_for(HOUR).await.unwrap();
+        let before = rehearsal.simulator.counts(ACCOUNT, "get.calls_report").requests();
+        rehearsal.run_for(HOUR).await.unwrap();
+        let n_requests = rehearsal.simulator.counts(ACCOUNT, "get.calls_report").requests() - before;
+        assert!((58..=61).contains(&n_requests), "{n_requests} requests in an hour of live readings every minute");
+        rehearsal
+    });
+}
+
 /// The documents promise no limit but the one by the minute and the day, and samples show none, or one by the hour.
 #[test]
 fn whatever_the_api_says_of_limits_calls_are_read() {
