@@ -129,6 +129,11 @@ impl Experience {
         ((rows / f64::from(page_size.max(1))).ceil() as u32).max(1)
     }
 
+    /// Whether a reading of a larger tier takes no more points than that of a smaller one, and can take its place.
+    pub fn costs_no_more(&self, larger: &Tier, smaller: &Tier, page_size: u32) -> bool {
+        self.pages(larger, page_size) <= self.pages(smaller, page_size)
+    }
+
     /// How much of a gap to fill at once.
     pub fn chunk(&self) -> Duration {
         self.chunk

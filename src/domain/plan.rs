@@ -68,6 +68,13 @@ impl Ladder {
         reading.purpose == Purpose::Tier { age: self.live_age() }
     }
 
+    /// Whether a reading is the live one or takes its place: a larger one that costs no more points.
+    pub fn stands_for_live(&self, reading: &Reading, experience: &Experience, page_size: u32) -> bool {
+        let Some(live) = self.tiers.first() else { return false };
+        let mut read = self.tiers.iter().filter(|tier| reading.purpose == Purpose::Tier { age: tier.age });
+        read.any(|tier| experience.costs_no_more(tier, live, page_size))
+    }
+
     pub fn live_age(&self) -> Duration {
         self.tiers.first().map_or(Duration::ZERO, |tier| tier.age)
     }
@@ -183,13 +190,6 @@ pub fn next(situation: &Situation<'_>) -> Next {
     }
 }
 
-/// Whether a reading is the live one or takes its place: a larger one that costs no more points.
-pub fn stands_for_live(situation: &Situation<'_>, reading: &Reading) -> bool {
-    let tiers = &situation.ladder.tiers;
-    let (Purpose::Tier { age }, Some(live)) = (reading.purpose, tiers.first()) else { return false };
-    tiers.iter().any(|tier| tier.age == age && costs_no_more(situation, tier, live))
-}
-
 /// The live reading, when it is due while a larger one is under way: that goes on behind it. It takes its turn for a
 /// point where there is none, or those that wait for one would always come first.
 pub fn live_in_between(situation: &Situation<'_>, under_way: &Reading) -> Option<Reading> {
@@ -224,14 +224,10 @@ fn due_tier(situation: &Situation<'_>) -> Option<Reading> {
 /// again.
 fn largest_instead_of<'t>(situation: &'t Situation<'_>, tier: &'t Tier) -> &'t Tier {
     let next_chance = situation.now + situation.pace.interval(tier);
-    let is_free = |larger: &&Tier| costs_no_more(situation, larger, tier) && due_at(situation, larger) < next_chance;
+    let costs_no_more = |larger: &Tier| situation.experience.costs_no_more(larger, tier, situation.page_size);
+    let takes_its_place = |larger: &&Tier| costs_no_more(larger) && due_at(situation, larger) < next_chance;
     let mut larger = situation.ladder.tiers.iter().filter(|larger| larger.age > tier.age);
-    larger.rfind(is_free).unwrap_or(tier)
-}
-
-fn costs_no_more(situation: &Situation<'_>, larger: &Tier, tier: &Tier) -> bool {
-    let pages = |tier: &Tier| situation.experience.pages(tier, situation.page_size);
-    pages(larger) <= pages(tier)
+    larger.rfind(takes_its_place).unwrap_or(tier)
 }
 
 fn tier_reading(situation: &Situation<'_>, tier: &Tier) -> Option<Reading> {

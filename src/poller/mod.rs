@@ -309,11 +309,11 @@ impl Poller {
         }
     }
 
-    /// Of the first page. A larger reading in the place of the live one does not wait for that, which would cost a point more.
+    /// Of the first page. A larger reading in the place of the live one does not wait for that: it would cost a point
+    /// more. Pages that were not expected of it do.
     fn first_errand(&self, reading: &Reading) -> Errand {
-        let now = self.context.clock.planning_now();
-        let stands_for_live = plan::stands_for_live(&self.situation(now, &self.budget()), reading);
-        if stands_for_live { Errand::Live } else { Errand::Other }
+        let stands_for_live = self.ladder.stands_for_live(reading, &self.experience, self.page_size);
+        if stands_for_live { Errand::Live } else { self.errand(reading) }
     }
 
     fn errand(&self, reading: &Reading) -> Errand {

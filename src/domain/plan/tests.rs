@@ -478,13 +478,13 @@ fn a_look_that_found_nothing_counts_for_the_live_tier_alone_and_not_ahead_of_the
 /// Else the live reading would be sent ahead of the one that makes it unnecessary, for a point more.
 #[test]
 fn a_larger_reading_of_no_more_pages_stands_for_the_live_one() {
-    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(60));
-    world.experience = Experience::expecting(2000.0);
+    let ladder = usual_ladder(BackfillOrder::Newest);
+    let experience = Experience::expecting(2000.0);
     let stands_for_live = |purpose| {
         let window = Interval::new(START - minutes(30), START).unwrap();
-        stands_for_live(&world.situation(), &Reading { window, purpose })
+        ladder.stands_for_live(&Reading { window, purpose }, &experience, PAGE_SIZE)
     };
-    let by_tier = world.ladder.tiers.iter().map(|tier| stands_for_live(Purpose::Tier { age: tier.age }));
+    let by_tier = ladder.tiers.iter().map(|tier| stands_for_live(Purpose::Tier { age: tier.age }));
     assert_eq!(by_tier.collect::<Vec<_>>(), [true, true, true, false], "a month of calls takes 12 pages");
     assert!(!stands_for_live(Purpose::Backfill));
 }
