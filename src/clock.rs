@@ -7,7 +7,11 @@ use tokio::time::Instant as Moment;
 use crate::domain::time::Instant;
 
 /// No sleep is longer, so that a host clock that was put forward or back is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Sleepers wake up together, at ticks of so many milliseconds: thousands of accounts that wake one by one would each
+/// have the system put the process to sleep and wake it again.
+const TICK_MILLIS: i64 = 100;
 
 /// Now, and the now that plans are made for. `run --once` plans for the moment it started, so that it ends.
 #[derive(Clone, Debug, Default)]
@@ -65,14 +69,19 @@ impl Clock {
         }
     }
 
-    /// Sleeps until this clock shows `until`.
+    /// Sleeps until this clock shows `until`, and on to the next tick.
     pub async fn sleep_until(&self, until: Instant) {
         loop {
             match until.since(self.now()) {
                 Duration::ZERO => return,
-                left => tokio::time::sleep(left.min(LONGEST_SLEEP)).await,
+                left => tokio::time::sleep(left.min(LONGEST_SLEEP) + self.until_tick()).await,
             }
         }
+    }
+
+    fn until_tick(&self) -> Duration {
+        let left = (-self.now_millis()).rem_euclid(TICK_MILLIS);
+        Duration::from_millis(left.unsigned_abs())
     }
 
     /// The same as the standard library tells it.
@@ -97,5 +106,16 @@ mod tests {
 
         assert_eq!(clock.now_millis(), 1_772_400_000_250 + 60 * 86_400_000);
         assert_eq!(clock.system_time(), UNIX_EPOCH + Duration::from_millis(1_777_584_000_250));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sleepers_that_lay_down_one_by_one_wake_up_together() {
+        let start = Instant::from_unix_seconds(1_772_400_000);
+        for (lies_down_after, wakes_after) in [(0, 95_000), (1, 95_100), (99, 95_100), (100, 95_100), (901, 95_000)] {
+            let clock = Clock::rehearsed_from(start);
+            tokio::time::sleep(Duration::from_millis(lies_down_after)).await;
+            clock.sleep_until(start + Duration::from_secs(95)).await;
+            assert_eq!(clock.now_millis(), start.unix_millis() + wakes_after, "{lies_down_after}");
+        }
     }
 }

@@ -175,8 +175,8 @@ impl Purse {
         Budget::new(share, windows)
     }
 
-    /// How often the tiers of an account are read, seen together with all others.
-    pub fn pace(&self, account: &AccountId, demand: Demand, share: f64) -> Pace {
+    /// How often the tiers of an account are read, seen together with all others, and the points per second that takes.
+    pub fn pace(&self, account: &AccountId, demand: Demand, share: f64) -> (Pace, f64) {
         let mut state = self.state();
         match state.members.get_mut(account) {
             Some(known) => (known.demand, known.share) = (demand, share),
@@ -197,7 +197,8 @@ impl Purse {
         if !is_fresh || state.members.len() == 1 {
             self.share_out(&mut state, now);
         }
-        state.members.get(account).map(|member| member.pace.clone()).unwrap_or_default()
+        let paced = |member: &Member| (member.pace.clone(), member.demand.rate(&member.pace));
+        state.members.get(account).map(paced).unwrap_or_default()
     }
 
     fn share_out(&self, state: &mut State, now: Instant) {

@@ -18,9 +18,10 @@ mod config;
 mod elsewhere;
 mod points;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
@@ -29,6 +30,7 @@ use crate::domain::call::{AccountId, Service};
 use crate::domain::pace::PointsWindow;
 use crate::domain::time::Instant;
 use crate::logging::events;
+use crate::outlook::short;
 
 pub use cause::Cause;
 pub use config::{ConfigStatus, RefusedConfig};
@@ -158,8 +160,9 @@ pub struct StreamStatus {
 /// How often a tier is read with the points there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TierStatus {
-    /// As in the configuration: `15m`.
-    pub age: String,
+    /// Shown as in the configuration: `15m`.
+    #[serde(serialize_with = "as_period")]
+    pub age: Duration,
     pub promised_seconds: u64,
     /// More than promised when the points do not suffice, less when there are some to spare and news to be found.
     pub planned_seconds: u64,
@@ -168,7 +171,7 @@ pub struct TierStatus {
 /// The board. Clones share it.
 #[derive(Clone, Default)]
 pub struct StatusBoard {
-    accounts: Arc<Mutex<BTreeMap<AccountId, Entry>>>,
+    accounts: Arc<Mutex<HashMap<AccountId, Entry>>>,
     /// Accounts of the configuration that are not polled here.
     elsewhere: Arc<Mutex<BTreeMap<AccountId, Service>>>,
     clock: Clock,
@@ -281,7 +284,10 @@ impl StatusBoard {
 
     /// All accounts by name; ages are those at `now`.
     pub fn snapshot(&self, now: Instant) -> Vec<AccountStatus> {
-        self.lock().iter().map(|(account, entry)| entry.status(account, now)).collect()
+        let mut accounts: Vec<AccountStatus> =
+            self.lock().iter().map(|(account, entry)| entry.status(account, now)).collect();
+        accounts.sort_unstable_by(|a, b| a.account.cmp(&b.account));
+        accounts
     }
 
     /// One account by its name.
@@ -304,13 +310,11 @@ impl StatusBoard {
         self.lock_config().clone()
     }
 
-    /// The customers of an agency that are on the board or elsewhere: by their names they follow each other.
+    /// The customers of an agency that are on the board or elsewhere.
     pub fn customers_of(&self, agency: &AccountId) -> Vec<AccountId> {
-        let first = AccountId::new(&format!("{agency}."));
-        let is_one = |id: &AccountId| id.is_customer_of(agency).then(|| id.clone());
-        let mut customers: Vec<AccountId> =
-            self.lock().range(first.clone()..).map_while(|(id, _)| is_one(id)).collect();
-        customers.extend(self.lock_elsewhere().range(first..).map_while(|(id, _)| is_one(id)));
+        let is_one = |id: &&AccountId| id.is_customer_of(agency);
+        let mut customers: Vec<AccountId> = self.lock().keys().filter(is_one).cloned().collect();
+        customers.extend(self.lock_elsewhere().keys().filter(is_one).cloned());
         customers
     }
 
@@ -342,7 +346,7 @@ impl StatusBoard {
     }
 
     /// A panic elsewhere must not take the status away: every change leaves the map whole.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<AccountId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Entry>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -427,6 +431,10 @@ fn log_change(account: &AccountId, former: State, state: State, new_reason: bool
 
 fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+fn as_period<S: Serializer>(period: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&short(*period))
 }
 
 fn as_text_or_null<S: Serializer>(value: &Option<Instant>, serializer: S) -> Result<S::Ok, S::Error> {

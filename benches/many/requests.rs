@@ -33,7 +33,7 @@ fn of(n_accounts: usize) -> Run {
     let spent = watch(std::slice::from_ref(&world), WATCH).remove(0);
     world.callfeed.kill9();
     let bodies = (0..n_accounts).map(|number| request(&token(number)));
-    let plain = plain_client::send(&world.url, bodies.collect(), WATCH);
+    let plain = plain_client::send(&world.url, bodies.collect(), Duration::from_secs(1), WATCH);
     Run { requests_a_second: spent.requests / spent.seconds, cores: spent.cpu_seconds / spent.seconds, plain }
 }
 
@@ -65,7 +65,7 @@ fn config(url: &str, n_accounts: usize) -> Value {
 }
 
 /// What callfeed asks for, column by column.
-fn request(token: &str) -> Value {
+pub fn request(token: &str) -> Value {
     json!({
         "jsonrpc": "2.0", "id": "1", "method": "get.calls_report",
         "params": {

@@ -3,7 +3,7 @@
 //! A tier that takes no more pages than the one below it, and is not promised more often, costs nothing: its reading
 //! takes the place of a smaller one's. It *rides*. All others are claims among which the points are divided ([`super::allotment`]).
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::allotment::{self, Claim};
@@ -45,7 +45,7 @@ struct Step {
 /// How often each tier of an account is read, by its age.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pace {
-    intervals: BTreeMap<Duration, Duration>,
+    intervals: Arc<[(Duration, Duration)]>,
     /// Points per second that would keep all promises made with the credential.
     promised: f64,
 }
@@ -95,16 +95,14 @@ impl Demand {
 
     fn pace(&self, intervals: &mut impl Iterator<Item = Duration>, promised: f64) -> Pace {
         let mut carrier = Duration::ZERO;
-        let mut paced = BTreeMap::new();
-        for step in &self.steps {
+        let paced = self.steps.iter().map(|step| {
             if step.rides {
-                paced.insert(step.tier.age, self.riding(step).max(carrier));
-            } else {
-                carrier = intervals.next().unwrap_or(step.tier.every);
-                paced.insert(step.tier.age, carrier);
+                return (step.tier.age, self.riding(step).max(carrier));
             }
-        }
-        Pace { intervals: paced, promised }
+            carrier = intervals.next().unwrap_or(step.tier.every);
+            (step.tier.age, carrier)
+        });
+        Pace { intervals: paced.collect(), promised }
     }
 
     fn riding(&self, step: &Step) -> Duration {
@@ -126,7 +124,8 @@ impl Pace {
 
     /// How often the tier is read.
     pub fn interval(&self, tier: &Tier) -> Duration {
-        self.intervals.get(&tier.age).copied().unwrap_or(tier.every)
+        let mut of_age = self.intervals.iter().filter(|(age, _)| *age == tier.age);
+        of_age.next().map_or(tier.every, |(_, interval)| *interval)
     }
 
     /// Points per second that would keep all promises made with the credential.

@@ -206,9 +206,9 @@ pub fn live_due(situation: &Situation<'_>) -> Instant {
     situation.ladder.tiers.first().map_or(situation.now, |live| due_at(situation, live))
 }
 
-/// Whether anything was never read, apart from what the live tier is there for.
-pub fn is_backfilling(situation: &Situation<'_>) -> bool {
-    backfill(situation).is_some()
+/// Whether anything was never read up to `end`, apart from what the live tier is there for.
+pub fn is_backfilling(ladder: &Ladder, coverage: &Coverage, end: Instant) -> bool {
+    !coverage.gaps(end - ladder.live_age()).is_empty()
 }
 
 /// The tier to read now. The live one comes first, unless a larger one has waited for a whole interval of its own:

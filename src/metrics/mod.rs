@@ -219,17 +219,29 @@ impl Metrics {
         }
     }
 
-    /// Everything in the text format of OpenMetrics, with the accounts as the board shows them now.
-    pub fn encode(&self, accounts: &[AccountStatus]) -> String {
-        let mut text = String::new();
-        let written = encode_registry(&mut text, &self.0.registry)
-            .and_then(|()| encode_registry(&mut text, &accounts::registry(accounts, self.0.detail)))
-            .and_then(|()| encode_registry(&mut text, &process::registry()))
-            .and_then(|()| encode_eof(&mut text));
-        // Writing to a `String` never fails, and no label or value above has an error of its own.
-        written.expect("metrics are written to memory");
-        text
+    /// Everything in the text format of OpenMetrics, with the accounts as the board shows them now; part by part, each
+    /// written when it is asked for.
+    pub fn parts(&self, accounts: Vec<AccountStatus>) -> impl Iterator<Item = String> + use<> {
+        let (metrics, detail) = (self.clone(), self.0.detail);
+        let own = std::iter::once_with(move || text(&metrics.0.registry));
+        let accounts = accounts::registries(accounts, detail).map(|registry| text(&registry));
+        let process = std::iter::once_with(|| text(&process::registry()));
+        own.chain(accounts).chain(process).chain(std::iter::once_with(end))
     }
+}
+
+fn text(registry: &Registry) -> String {
+    let mut text = String::new();
+    // Writing to a `String` never fails, and no label or value has an error of its own.
+    encode_registry(&mut text, registry).expect("metrics are written to memory");
+    text
+}
+
+/// Says that nothing was cut off.
+fn end() -> String {
+    let mut text = String::new();
+    encode_eof(&mut text).expect("metrics are written to memory");
+    text
 }
 
 impl Inner {

@@ -45,7 +45,7 @@ fn board() -> StatusBoard {
     board.register(&account("acme"), Service::Uis);
     board.set(&account("acme"), State::Live, Why::NOTHING);
     board.note_progress(&account("acme"), CALLS, at(1000));
-    let tier = TierStatus { age: "15m".to_owned(), promised_seconds: 30, planned_seconds: 37 };
+    let tier = TierStatus { age: Duration::from_mins(15), promised_seconds: 30, planned_seconds: 37 };
     board.note_plan(&account("acme"), CALLS, vec![tier], 2400);
     board.note_points(&account("acme"), day_points(0, 2960));
     board
@@ -192,6 +192,12 @@ fn a_refused_configuration_shows_and_the_time_of_the_former_one_stays() {
 }
 
 /// Two accounts of one credential and a third; two of them are blocked.
+impl Metrics {
+    fn encode(&self, accounts: &[AccountStatus]) -> String {
+        self.parts(accounts.to_vec()).collect()
+    }
+}
+
 fn three_accounts() -> StatusBoard {
     let board = StatusBoard::default();
     let accounts = [("acme.1", 7, 100), ("acme.2", 7, 90), ("other", 8, 1000)];
@@ -200,9 +206,13 @@ fn three_accounts() -> StatusBoard {
         board.register(&account, Service::Uis);
         board.set(&account, State::Live, Why::NOTHING);
         board.note_progress(&account, CALLS, at(1000 + 10 * seconds));
-        let tier =
-            |age: &str, planned| TierStatus { age: age.to_owned(), promised_seconds: 30, planned_seconds: planned };
-        let tiers = vec![tier(&format!("{}m", 15 + seconds), 40 + seconds.unsigned_abs()), tier("30d", 86_400)];
+        let tier = |minutes: u64, planned| TierStatus {
+            age: Duration::from_mins(minutes),
+            promised_seconds: 30,
+            planned_seconds: planned,
+        };
+        let extra = seconds.unsigned_abs();
+        let tiers = vec![tier(15 + extra, 40 + extra), tier(30 * 24 * 60, 86_400)];
         board.note_plan(&account, CALLS, tiers, 100);
         board.note_points(&account, AccountPoints { seen_at: at(1000 + seconds), ..day_points(credential, remaining) });
     }
@@ -258,7 +268,7 @@ fn without_accounts_more_of_them_make_no_more_series() {
             board.register(&account, Service::Uis);
             metrics.begin_account(&account, CALLS);
             board.note_progress(&account, CALLS, at(1000));
-            let age = format!("{}m", 15 + number);
+            let age = Duration::from_mins(15 + number as u64);
             board.note_plan(&account, CALLS, vec![TierStatus { age, promised_seconds: 1, planned_seconds: 1 }], 1);
             board.note_points(&account, day_points(number as u64, 5));
         }

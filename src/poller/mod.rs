@@ -149,10 +149,10 @@ impl Poller {
 
     /// How often the tiers are to be read from now on, with the points that there are and all who want some.
     fn plan_pace(&mut self) {
-        let is_backfilling = plan::is_backfilling(&self.situation(self.context.clock.planning_now(), &self.budget()));
-        let demand = Demand::of(&self.ladder, &self.experience, self.page_size).with_backfill(is_backfilling);
-        self.pace = self.purse.pace(self.account(), demand.clone(), self.points_share);
-        let per_day = demand.rate(&self.pace) * PointsWindow::Day.length().as_secs_f64();
+        let demand = Demand::of(&self.ladder, &self.experience, self.page_size).with_backfill(self.is_backfilling());
+        let (pace, points_per_second) = self.purse.pace(self.account(), demand, self.points_share);
+        self.pace = pace;
+        let per_day = points_per_second * PointsWindow::Day.length().as_secs_f64();
         self.show_plan(per_day.round() as u64);
     }
 
@@ -459,6 +459,11 @@ impl Poller {
             newest: self.newest,
             now,
         }
+    }
+
+    fn is_backfilling(&self) -> bool {
+        let end = self.embargo.end(self.context.clock.planning_now());
+        plan::is_backfilling(&self.ladder, self.progress.coverage(), end)
     }
 
     fn budget(&self) -> Budget {

@@ -7,7 +7,7 @@ use crate::batch::Counts;
 use crate::domain::experience::Outcome;
 use crate::domain::pace::PointsWindow;
 use crate::domain::paging::PageRequest;
-use crate::domain::plan::{self, Purpose, Reading, Tier, Why};
+use crate::domain::plan::{Purpose, Reading, Tier, Why};
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class, Page};
 use crate::edge::kafka::{Acknowledged, PublishError};
@@ -89,9 +89,7 @@ impl Poller {
     }
 
     fn state(&self) -> State {
-        let budget = self.budget();
-        let situation = self.situation(self.context.clock.planning_now(), &budget);
-        if plan::is_backfilling(&situation) { State::Backfilling } else { State::Live }
+        if self.is_backfilling() { State::Backfilling } else { State::Live }
     }
 
     pub(super) fn show_done(&self, reading: &Reading, outcome: &Outcome) {
@@ -120,7 +118,7 @@ impl Poller {
             return;
         }
         let tiers = self.ladder.tiers.iter().map(|tier| TierStatus {
-            age: short(tier.age),
+            age: tier.age,
             promised_seconds: tier.every.as_secs(),
             planned_seconds: planned(tier),
         });

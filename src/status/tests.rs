@@ -72,7 +72,7 @@ fn an_account_is_shown_with_ages_at_the_moment_of_the_question() {
     board.note_progress(&acme(), "calls", at(1_767_225_600));
     board.note_live_read(&acme(), "calls", at(1_767_225_630));
     board.note_progress(&acme(), "chats", at(1_767_225_000));
-    let tier = TierStatus { age: "15m".to_owned(), promised_seconds: 30, planned_seconds: 37 };
+    let tier = TierStatus { age: Duration::from_mins(15), promised_seconds: 30, planned_seconds: 37 };
     board.note_plan(&acme(), "calls", vec![tier], 2400);
     let shown = serde_json::to_value(board.snapshot(at(1_767_225_660))).unwrap();
     let expected = json!([{
@@ -195,8 +195,12 @@ async fn behind_plan_is_counted_from_the_last_complete_read_and_only_while_one_i
         shown.streams.first().and_then(|stream| stream.behind_plan_seconds)
     };
     assert_eq!(behind(100), None, "nothing is planned yet");
-    let tier = |age: &str, planned| TierStatus { age: age.to_owned(), promised_seconds: 30, planned_seconds: planned };
-    board.note_plan(&acme(), "calls", vec![tier("15m", 40), tier("30d", 86_400)], 2400);
+    let tier = |minutes, planned| TierStatus {
+        age: Duration::from_mins(minutes),
+        promised_seconds: 30,
+        planned_seconds: planned,
+    };
+    board.note_plan(&acme(), "calls", vec![tier(15, 40), tier(30 * 24 * 60, 86_400)], 2400);
     assert_eq!((behind(40), behind(100)), (Some(0), Some(60)), "never read: from when it was taken over");
 
     tokio::time::advance(Duration::from_secs(100)).await;

@@ -194,7 +194,7 @@ proptest! {
                     prop_assert_eq!(why, Why::NothingDue);
                     let live = world.ladder.live_age();
                     prop_assert!(world.coverage.gaps(world.now - live).is_empty(), "a gap is left while waiting");
-                    prop_assert!(!is_backfilling(&world.situation()));
+                    prop_assert!(!is_backfilling(&world.ladder, &world.coverage, world.situation().end));
                     world.now = until;
                     n_waits += 1;
                 }

@@ -2,8 +2,10 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -189,11 +191,13 @@ async fn ready(State(shown): State<Shown>) -> Response {
 
 async fn metrics_of_this_replica(State(shown): State<Shown>, headers: HeaderMap) -> Response {
     shown.metrics.ready(*shown.readiness.borrow() == Readiness::Ready);
-    let text = shown.metrics.encode(&shown.board.snapshot(Clock::running().now()));
+    let parts = shown.metrics.parts(shown.board.snapshot(Clock::running().now()));
     let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = metrics::negotiate(&accept.join(","));
-    let text = if format == metrics::PLAIN { metrics::plain(&text) } else { text };
-    ([(header::CONTENT_TYPE, format), (header::VARY, "accept")], text).into_response()
+    let parts = parts.map(move |part| if format == metrics::PLAIN { metrics::plain(&part) } else { part });
+    // The next part is written when the one before is on its way.
+    let body = Body::from_stream(futures::stream::iter(parts.map(Ok::<_, Infallible>)));
+    ([(header::CONTENT_TYPE, format), (header::VARY, "accept")], body).into_response()
 }
 
 async fn openapi() -> Response {

@@ -250,6 +250,8 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, HttpSetupError> {
         .timeout(settings.timeout)
         .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
         .gzip(true)
+        // Whether a request is sent again is for the poller to say.
+        .retry(reqwest::retry::never())
         // A POST that is redirected would arrive as a GET without its body.
         .redirect(redirect::Policy::none());
     let builder = match &settings.ca_file {
