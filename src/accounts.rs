@@ -87,7 +87,8 @@ pub fn subject(config: &Config, account: &Account, context: &Context, http: &Htt
 pub async fn run(context: Arc<Context>, subject: Subject) -> AccountEnd {
     match subject.account.customers {
         Customers::None => serve(context, subject).await,
-        Customers::All | Customers::Ids(_) => agency::serve(context, subject).await,
+        // Apart: of ten thousand accounts each would have the room that an agency takes.
+        Customers::All | Customers::Ids(_) => Box::pin(agency::serve(context, subject)).await,
     }
 }
 
@@ -134,7 +135,8 @@ async fn serve_under(context: &Context, subject: &Subject, holding: &Arc<Holding
             }
         };
         match (end, asked) {
-            (AccountEnd::Stopped, Some(asked)) => account.carry_out(context, asked).await,
+            // What is rare is apart, as most accounts rest most of the time.
+            (AccountEnd::Stopped, Some(asked)) => Box::pin(account.carry_out(context, asked)).await,
             (AccountEnd::Stopped, None) => {
                 account.poller.into_iter().for_each(|poller| holding.handover.leave(poller.progress));
                 return AccountEnd::Stopped;

@@ -410,7 +410,8 @@ fn log_change(account: &AccountId, former: State, state: State, new_reason: bool
     let is_new = former != state;
     match state {
         State::Blocked if is_new || new_reason => {
-            tracing::warn!(name: events::ACCOUNT_BLOCKED, %account, reason, remedy, former_status, "account is blocked");
+            let error_type = why.cause.map(Cause::as_str);
+            tracing::warn!(name: events::ACCOUNT_BLOCKED, %account, error_type, reason, remedy, former_status, "account is blocked");
         }
         State::Backfilling if is_new => {
             tracing::info!(name: events::ACCOUNT_BACKFILLING, %account, former_status, "account reads what was never read");

@@ -99,3 +99,11 @@ fn the_notes_tell_three_steps_with_names_that_exist() {
         assert!(names.contains(&json!(name)), "{names:?}");
     }
 }
+
+#[test]
+fn rules_know_a_release_by_the_name_that_it_has() {
+    let manifests = render(&[LEAST, "{fullnameOverride: telephony, prometheusRule: {enabled: true}}"]);
+    let rules = manifests.get("PrometheusRule", "telephony")["spec"].to_string();
+    assert!(rules.contains(r#"up{job=~\".*(callfeed|telephony).*\"}"#), "{rules}");
+    assert!(!rules.contains(r#"\".*callfeed.*\""#), "{rules}");
+}
