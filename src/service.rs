@@ -160,9 +160,11 @@ async fn build(
     connection.validate()?;
     let registry = wiring::registry(config)?;
     let kafka_health = KafkaHealth::new(readiness.clone(), config.kafka.commit_interval);
+    readiness.send_replace(Readiness::NotReady("waiting for the schema registry"));
     let what = format!("schema registry at {}", config.schema_registry.url);
     let is_there = || async { registry.reachable().await.inspect_err(|error| metrics.registry_error(error.kind())) };
     persist(&what, RegistryError::is_retryable, is_there).await?;
+    readiness.send_replace(Readiness::NotReady("waiting for kafka"));
     let kafka = format!("kafka at {}", connection.bootstrap_servers);
     let known = persist(&kafka, TopicProblem::is_retryable, || topics::prepare(&connection, &plan)).await?;
     let instance_id = config.kafka.instance_id.clone();

@@ -23,6 +23,8 @@ fn a_fault_in_the_configuration_is_refused_with_its_place() {
         (ACCOUNT.to_owned(), "/config/accounts/0", "'credentials'"),
         (format!("{ACCOUNT}, credentials: {{}}"), "/config/accounts/0/credentials", "'api_key'"),
         (format!("{ACCOUNT}, credentials: {{login: me}}"), "/config/accounts/0/credentials", "'password'"),
+        (format!("{ACCOUNT}, credentials: {{api_key: }}"), "/config/accounts/0/credentials", "oneOf"),
+        (format!("{ACCOUNT}, credentials: {{login: , password: }}"), "/config/accounts/0/credentials", "oneOf"),
         (format!("{key}, service: uis"), "/config/accounts/0", "'name'"),
         (format!("{key}, name: Acme"), "/config/accounts/0/name", "pattern"),
         (format!("{ACCOUNT}, {key}, poll: {{page_size: 20000}}"), "/config/accounts/0/poll/page_size", "10,000"),
@@ -58,10 +60,35 @@ fn a_fault_in_the_values_is_refused_with_its_place() {
         ("{service: {type: ExternalName}}", "/service/type", "'ClusterIP'"),
         ("{podMonitor: {interval: '30'}}", "/podMonitor/interval", "pattern"),
         ("{probes: {startup: {httpGet: {}}}}", "/probes/startup", "'httpGet'"),
+        ("{probes: {liveness: null}}", "/probes", "'liveness'"),
+        ("{podDisruptionBudget: {maxUnavailable: null}}", "/podDisruptionBudget", "'maxUnavailable'"),
+        ("{image: null}", "", "'image'"),
+        ("{networkPolicy: {dns: {ports: []}}}", "/networkPolicy/dns/ports", "minItems"),
+        ("{fullnameOverride: Upper_Case}", "/fullnameOverride", "pattern"),
+        ("{config: {kafka: {bootstrap_servers: null}}}", "/config/kafka/bootstrap_servers", "want string"),
+        ("{config: {schema_registry: {url: ''}}}", "/config/schema_registry/url", "minLength"),
     ];
     for (values, place, words) in rows {
         let told = refusal(&[LEAST, values]);
         assert!(told.contains(&format!("at '{place}'")), "{values}: {told}");
+        assert!(told.contains(words), "{values}: {told}");
+    }
+}
+
+/// What callfeed itself would take elsewhere.
+#[test]
+fn what_cannot_work_in_a_cluster_is_refused() {
+    let rows = [
+        ("{config: {admin: {listen: '127.0.0.1:9464'}}}", "config.admin.listen: neither probes nor Prometheus reach"),
+        ("{config: {admin: {listen: 0.0.0.0}}}", "config.admin.listen: expected an address with a port"),
+        (
+            "{replicas: 3, config: {kafka: {instance_id: one}}}",
+            "config.kafka.instance_id: all 3 replicas would be `one`",
+        ),
+        ("{nameOverride: x, fullnameOverride: '1st'}", "/fullnameOverride"),
+    ];
+    for (values, words) in rows {
+        let told = refusal(&[LEAST, values]);
         assert!(told.contains(words), "{values}: {told}");
     }
 }

@@ -8,7 +8,11 @@
 {{- define "callfeed.fullname" -}}
 {{- $name := include "callfeed.name" . }}
 {{- $whole := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
-{{- .Values.fullnameOverride | default $whole | trunc 50 | trimSuffix "-" }}
+{{- $fullname := .Values.fullnameOverride | default $whole | trunc 50 | trimSuffix "-" }}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $fullname) }}
+{{- printf "fullnameOverride: `%s` cannot be the name of a Service; expected small letters, digits and `-`, a letter first" $fullname | fail }}
+{{- end }}
+{{- $fullname }}
 {{- end }}
 
 {{- define "callfeed.headless" -}}
@@ -28,8 +32,8 @@
 
 {{- /* What all of the release's pods have, `helm test` included. */ -}}
 {{- define "callfeed.selector" -}}
-app.kubernetes.io/name: {{ include "callfeed.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "callfeed.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- /* What the replicas have. */ -}}
@@ -52,12 +56,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "callfeed.config" -}}
 {{- $config := deepCopy .Values.config }}
 {{- $kafka := $config.kafka }}
+{{- $id := $kafka.instance_id }}
+{{- if and (kindIs "string" $id) (gt (int .Values.replicas) 1) }}
+{{- printf "config.kafka.instance_id: all %d replicas would be `%s`; leave it out, then each has the name of its pod" (int .Values.replicas) $id | fail }}
+{{- end }}
 {{- if not (hasKey $kafka "instance_id") }}
 {{- $_ := set $kafka "instance_id" (dict "env" "POD_NAME") }}
 {{- end }}
 {{- $admin := $config.admin | default dict }}
 {{- if not (hasKey $admin "listen") }}
 {{- $_ := set $admin "listen" "0.0.0.0:9464" }}
+{{- end }}
+{{- if not (regexMatch ":[0-9]+$" $admin.listen) }}
+{{- printf "config.admin.listen: expected an address with a port such as `0.0.0.0:9464`, found `%s`" $admin.listen | fail }}
+{{- end }}
+{{- if regexMatch "^(127\\.|localhost:|\\[::1\\])" $admin.listen }}
+{{- printf "config.admin.listen: neither probes nor Prometheus reach `%s`; leave it out, or take `0.0.0.0:9464`" $admin.listen | fail }}
 {{- end }}
 {{- if not (hasKey $admin "peers") }}
 {{- $port := include "callfeed.port" $admin.listen }}
@@ -175,6 +189,6 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}

@@ -16,7 +16,7 @@ pub const OWN_KEYS: [&str; 2] = ["name", "credentials"];
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Account")]
-#[schemars(extend("required" = ["name", "credentials"]), transform = super::without_defaults_of_required)]
+#[schemars(extend("required" = ["name", "credentials"]), transform = super::required_keys_hold_something)]
 pub struct RawAccount {
     /// The stable name of the account, part of every record key: small letters, digits, `-` and `_`.
     #[deserr(default)]
@@ -91,7 +91,13 @@ pub(super) fn defaults_schema(generator: &mut SchemaGenerator) -> Schema {
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Credentials")]
-#[schemars(extend("oneOf" = [{"required": ["api_key"]}, {"required": ["login", "password"]}]))]
+#[schemars(extend("oneOf" = [
+    {"required": ["api_key"], "properties": {"api_key": {"not": {"type": "null"}}}},
+    {
+        "required": ["login", "password"],
+        "properties": {"login": {"not": {"type": "null"}}, "password": {"not": {"type": "null"}}},
+    },
+]))]
 pub struct RawCredentials {
     /// A login with the right to use the Data API.
     #[deserr(default)]

@@ -12,7 +12,7 @@ use super::text::{Properties, SecretForm, TextForm};
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Kafka")]
-#[schemars(extend("required" = ["bootstrap_servers"]), transform = super::without_defaults_of_required)]
+#[schemars(extend("required" = ["bootstrap_servers"]), transform = super::required_keys_hold_something)]
 pub struct RawKafka {
     /// Brokers to begin with: `host:port`, separated by commas.
     #[deserr(default)]
@@ -115,7 +115,7 @@ impl Default for RawCreateTopics {
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "SchemaRegistry")]
-#[schemars(extend("required" = ["url"]), transform = super::without_defaults_of_required)]
+#[schemars(extend("required" = ["url"]), transform = super::required_keys_hold_something)]
 pub struct RawSchemaRegistry {
     /// Its address.
     #[deserr(default)]

@@ -16,6 +16,7 @@ use std::fmt;
 use deserr::Deserr;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
+use serde_json::json;
 
 pub use account::*;
 pub use choice::*;
@@ -31,7 +32,7 @@ use super::topic::TopicTemplate;
 #[deserr(error = Misfits, deny_unknown_fields)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "callfeed configuration")]
-#[schemars(extend("required" = ["kafka", "schema_registry", "accounts"]), transform = without_defaults_of_required)]
+#[schemars(extend("required" = ["kafka", "schema_registry", "accounts"]), transform = required_keys_hold_something)]
 pub struct RawConfig {
     /// The Kafka cluster, and how callfeed writes to it.
     #[deserr(default)]
@@ -74,8 +75,8 @@ fn is_in_the_accounts(_: &RawAccount) -> bool {
     true
 }
 
-/// A required key has no default in the schema, though its Rust type has one.
-fn without_defaults_of_required(schema: &mut Schema) {
+/// A required key has no default in the schema, though its Rust type has one, and may be neither null nor empty.
+fn required_keys_hold_something(schema: &mut Schema) {
     let required: Vec<String> = schema
         .get("required")
         .and_then(|keys| keys.as_array())
@@ -83,8 +84,13 @@ fn without_defaults_of_required(schema: &mut Schema) {
         .unwrap_or_default();
     let Some(keys) = schema.get_mut("properties").and_then(|keys| keys.as_object_mut()) else { return };
     for (name, key) in keys.iter_mut().filter_map(|(name, key)| Some((name, key.as_object_mut()?))) {
-        if required.contains(name) {
-            key.shift_remove("default");
+        if !required.contains(name) {
+            continue;
+        }
+        key.shift_remove("default");
+        if key.get("type") == Some(&json!(["string", "null"])) {
+            key.insert("type".to_owned(), json!("string"));
+            key.insert("minLength".to_owned(), json!(1));
         }
     }
 }

@@ -54,3 +54,17 @@ fn a_service_that_has_nothing_to_publish_is_not_ready_while_kafka_is_away() {
     let log = process.stderr();
     assert!(log.contains("kafka does not answer, waiting") && log.contains("kafka answers again"), "{log}");
 }
+
+#[test]
+fn a_service_that_starts_while_kafka_is_away_says_what_it_waits_for() {
+    let mut kafka = Kafka::own(&[]);
+    let feed = Feed::in_kafka(standing(history(20)), kafka.cluster());
+    kafka.stop();
+    let process = feed.start();
+    let is = |word: &'static str| (process.get("/ready") == format!("{word}\n")).then_some(());
+    eventually("the service to wait for kafka", PATIENCE, || is("waiting for kafka"));
+
+    kafka.restart();
+    eventually("the service to be ready", PATIENCE, || is("ready"));
+    feed.wait_for_events(visible(&feed, "acme"));
+}
