@@ -316,6 +316,11 @@ impl Feed {
         eventually(&what, PATIENCE, || (self.kafka.read_committed(&self.topic()).len() >= at_least).then_some(()));
     }
 
+    /// Without transactions an event may come twice, by the same id.
+    pub fn may_repeat_events(&self) -> bool {
+        self.config["kafka"]["delivery"] == "at_least_once"
+    }
+
     /// What the oracle has to know of each account: those of the config, customers one by one.
     pub fn accounts(&self) -> Vec<AccountFacts> {
         let mut facts = Vec::new();
