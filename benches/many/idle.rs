@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::plain_client::{self, Sent};
-use super::requests;
+use super::requests::{request, token};
 use super::table::Report;
 use super::world::{Spent, World, watch};
 
@@ -55,17 +55,13 @@ pub fn measure(report: &mut Report) {
 /// A plain HTTP client sends as many requests.
 fn by_plain_client(n_accounts: usize, world: &World, spent: &Spent) -> Sent {
     let every = Duration::from_secs_f64(spent.seconds * n_accounts as f64 / spent.requests);
-    let bodies = (0..n_accounts).map(|number| requests::request(&token(number)));
+    let bodies = (0..n_accounts).map(|number| request(&token(number)));
     plain_client::send(&world.url, bodies.collect(), every, WATCH_PLAIN)
-}
-
-/// For the plain client: callfeed logs in.
-fn token(number: usize) -> String {
-    format!("key-{number}")
 }
 
 fn scenario(n_accounts: usize) -> Vec<Value> {
     let account = |number: usize| {
+        // The key is for the plain client: callfeed logs in.
         json!({
             "name": format!("idle-{number}"), "login": format!("login-{number}"), "password": format!("password-{number}"),
             "keys": [{"token": token(number)}], "limits": {"minute": 60, "day": 3000, "day_reset": 86_400}, "calls": {"count": 0, "per_hour": 0},

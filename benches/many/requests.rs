@@ -37,7 +37,7 @@ fn of(n_accounts: usize) -> Run {
     Run { requests_a_second: spent.requests / spent.seconds, cores: spent.cpu_seconds / spent.seconds, plain }
 }
 
-fn token(number: usize) -> String {
+pub fn token(number: usize) -> String {
     format!("key-{number}")
 }
 

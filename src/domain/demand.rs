@@ -124,8 +124,8 @@ impl Pace {
 
     /// How often the tier is read.
     pub fn interval(&self, tier: &Tier) -> Duration {
-        let mut of_age = self.intervals.iter().filter(|(age, _)| *age == tier.age);
-        of_age.next().map_or(tier.every, |(_, interval)| *interval)
+        let known = self.intervals.iter().find(|(age, _)| *age == tier.age);
+        known.map_or(tier.every, |(_, interval)| *interval)
     }
 
     /// Points per second that would keep all promises made with the credential.

@@ -71,8 +71,8 @@ impl Ladder {
     /// Whether a reading is the live one or takes its place: a larger one that costs no more points.
     pub fn stands_for_live(&self, reading: &Reading, experience: &Experience, page_size: u32) -> bool {
         let Some(live) = self.tiers.first() else { return false };
-        let mut read = self.tiers.iter().filter(|tier| reading.purpose == Purpose::Tier { age: tier.age });
-        read.any(|tier| experience.costs_no_more(tier, live, page_size))
+        let is_read = |tier: &Tier| reading.purpose == Purpose::Tier { age: tier.age };
+        self.tiers.iter().any(|tier| is_read(tier) && experience.costs_no_more(tier, live, page_size))
     }
 
     pub fn live_age(&self) -> Duration {
@@ -208,7 +208,12 @@ pub fn live_due(situation: &Situation<'_>) -> Instant {
 
 /// Whether anything was never read up to `end`, apart from what the live tier is there for.
 pub fn is_backfilling(ladder: &Ladder, coverage: &Coverage, end: Instant) -> bool {
-    !coverage.gaps(end - ladder.live_age()).is_empty()
+    !gaps(ladder, coverage, end).is_empty()
+}
+
+/// What was never read, oldest first. What the live tier is about to read is no gap.
+fn gaps(ladder: &Ladder, coverage: &Coverage, end: Instant) -> Vec<Interval> {
+    coverage.gaps(end - ladder.live_age())
 }
 
 /// The tier to read now. The live one comes first, unless a larger one has waited for a whole interval of its own:
@@ -264,9 +269,9 @@ fn may_backfill(situation: &Situation<'_>) -> bool {
     situation.is_last || situation.budget.has_spare(situation.pace.promised_points(), situation.now)
 }
 
-/// The part of the oldest or newest gap to read now. What the live tier is about to read is no gap.
+/// The part of the oldest or newest gap to read now.
 fn backfill(situation: &Situation<'_>) -> Option<Reading> {
-    let gaps = situation.coverage.gaps(situation.end - situation.ladder.live_age());
+    let gaps = gaps(situation.ladder, situation.coverage, situation.end);
     let chunk = situation.experience.chunk();
     let window = match situation.ladder.backfill {
         BackfillOrder::Newest => {

@@ -171,7 +171,10 @@ impl Shown {
         })
     }
 
-    fn counters(&self, number: fn(&PointsCounter) -> Option<u64>) -> impl Iterator<Item = (PointsLabels, u64)> {
+    fn counters(
+        &self,
+        number: impl Fn(&PointsCounter) -> Option<u64> + Copy,
+    ) -> impl Iterator<Item = (PointsLabels, u64)> {
         self.points().into_iter().flat_map(move |(of, points)| {
             points.counters.iter().filter_map(move |counter| {
                 Some((PointsLabels { of: of.clone(), window: counter.window.as_str() }, number(counter)?))
@@ -180,11 +183,7 @@ impl Shown {
     }
 
     fn limits(&self, number: fn(&PointsLimit) -> Option<u64>) -> impl Iterator<Item = (PointsLabels, u64)> {
-        self.points().into_iter().flat_map(move |(of, points)| {
-            points.counters.iter().filter_map(move |counter| {
-                Some((PointsLabels { of: of.clone(), window: counter.window.as_str() }, number(&counter.limit?)?))
-            })
-        })
+        self.counters(move |counter| number(&counter.limit?))
     }
 
     /// What each account was told last; without accounts, what each credential was told.

@@ -191,13 +191,13 @@ fn a_refused_configuration_shows_and_the_time_of_the_former_one_stays() {
     assert_lines(&metrics.encode(&[]), &expected);
 }
 
-/// Two accounts of one credential and a third; two of them are blocked.
 impl Metrics {
     fn encode(&self, accounts: &[AccountStatus]) -> String {
         self.parts(accounts.to_vec()).collect()
     }
 }
 
+/// Two accounts of one credential and a third; two of them are blocked.
 fn three_accounts() -> StatusBoard {
     let board = StatusBoard::default();
     let accounts = [("acme.1", 7, 100), ("acme.2", 7, 90), ("other", 8, 1000)];

@@ -313,7 +313,7 @@ impl Poller {
     /// more. Pages that were not expected of it do.
     fn first_errand(&self, reading: &Reading) -> Errand {
         let stands_for_live = self.ladder.stands_for_live(reading, &self.experience, self.page_size);
-        if stands_for_live { Errand::Live } else { self.errand(reading) }
+        if stands_for_live { Errand::Live } else { Errand::Other }
     }
 
     fn errand(&self, reading: &Reading) -> Errand {

@@ -67,14 +67,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if not (hasKey $admin "listen") }}
 {{- $_ := set $admin "listen" "0.0.0.0:9464" }}
 {{- end }}
-{{- if not (regexMatch ":[0-9]+$" $admin.listen) }}
+{{- $port := include "callfeed.port" $admin.listen }}
+{{- if not $port }}
 {{- printf "config.admin.listen: expected an address with a port such as `0.0.0.0:9464`, found `%s`" $admin.listen | fail }}
 {{- end }}
 {{- if regexMatch "^(127\\.|localhost:|\\[::1\\])" $admin.listen }}
 {{- printf "config.admin.listen: neither probes nor Prometheus reach `%s`; leave it out, or take `0.0.0.0:9464`" $admin.listen | fail }}
 {{- end }}
 {{- if not (hasKey $admin "peers") }}
-{{- $port := include "callfeed.port" $admin.listen }}
 {{- $_ := set $admin "peers" (printf "%s.%s.svc:%s" (include "callfeed.headless" .) .Release.Namespace $port) }}
 {{- end }}
 {{- $_ := set $config "admin" $admin }}
