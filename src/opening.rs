@@ -16,7 +16,7 @@ use crate::domain::demand::Pace;
 use crate::domain::embargo::Embargo;
 use crate::domain::experience::Experience;
 use crate::domain::filter::Filters;
-use crate::domain::plan::Ladder;
+use crate::domain::ladder::Ladder;
 use crate::domain::read_as::View;
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, BadUrl, Class, Client, CustomerUser, Http, Observer, Tag};
@@ -188,6 +188,7 @@ impl Subject {
             composer: Composer { source: self.source(zone), filters, counted, encoder, events, dead_letters },
             progress,
             ladder: self.ladder(),
+            planned: self.ladder(),
             points_share: self.account.poll.points_share,
             page_size: self.account.poll.page_size,
             withdraws_vanished: self.account.poll.vanished == Vanished::Withdraw,

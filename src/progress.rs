@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 
 use crate::domain::call::AccountId;
 use crate::domain::coverage::Coverage;
+use crate::domain::ladder::{Clocks, Ladder};
 use crate::domain::ledger::{Bucket, Ledger};
-use crate::domain::plan::{Clocks, Ladder};
 use crate::domain::read_as::{ReadAs, View};
 use crate::domain::rewind::{self, Rewind, RewindError};
 use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};

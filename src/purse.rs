@@ -16,7 +16,7 @@ use crate::domain::call::AccountId;
 use crate::domain::demand::{Demand, Pace, share_out};
 use crate::domain::pace::{Budget, Others, Points, PointsWindow};
 use crate::domain::rhythm::Rhythm;
-use crate::domain::time::Instant;
+use crate::domain::time::{Instant, Interval};
 use crate::edge::data_api::{Client, WindowLimits};
 
 /// What was shared out holds for so long, or a thousand customers would do the sums for all of them a thousand times.
@@ -219,9 +219,9 @@ impl Purse {
         }
     }
 
-    /// Notes what a reading has found, and when.
-    pub fn note_news(&self, at: Instant, news: u64) {
-        self.state().rhythm.note(at, news);
+    /// Notes how many news have come while an account was watched.
+    pub fn note_news(&self, watched: Interval, news: u64) {
+        self.state().rhythm.note(watched, news);
     }
 
     /// The account is no longer read.

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::call::AccountId;
 use crate::domain::coverage::Coverage;
+use crate::domain::ladder::Clocks;
 use crate::domain::ledger::{Bucket, Packed, UnpackError};
-use crate::domain::plan::Clocks;
 use crate::domain::read_as::{ReadAs, View};
 use crate::domain::time::{Instant, Interval, LocalHour};
 use crate::edge::kafka::{Record, partition_of};

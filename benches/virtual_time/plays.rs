@@ -161,7 +161,7 @@ pub fn news(rehearsal: &Rehearsal, play: &Play, days: u64) -> Vec<News> {
         let since_start = Duration::try_from(shown.duration_since(start)).unwrap_or_default();
         measured.contains(&shown) && !play.is_away(since_start)
     };
-    let seconds = |at: Timestamp| at.as_millisecond() as f64 / 1000.0;
+    let seconds = |at: Timestamp| at.duration_since(start).as_secs_f64();
     let mut all = Vec::new();
     for timeline in rehearsal.simulator.timelines(ACCOUNT) {
         let Some(history) = rehearsal.events[ACCOUNT].get(&timeline.id) else { continue };

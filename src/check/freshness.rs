@@ -65,8 +65,8 @@ mod tests {
 
     use super::*;
     use crate::check::Verdict;
+    use crate::domain::ladder::{BackfillOrder, Ladder, Tier};
     use crate::domain::pace::PointsWindow;
-    use crate::domain::plan::{BackfillOrder, Ladder, Tier};
 
     fn found(a_day: u64) -> Finding {
         let minutes = |age, every| Tier { age: Duration::from_mins(age), every: Duration::from_secs(every) };

@@ -11,7 +11,7 @@ use super::secret::{Revealed, Secret};
 use super::topic::TopicTemplate;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::filter::{Channels, Include};
-use crate::domain::plan::{BackfillOrder, Tier};
+use crate::domain::ladder::{BackfillOrder, Tier};
 use crate::domain::time::LocalTime;
 
 #[derive(Clone, Debug, PartialEq)]

@@ -43,9 +43,10 @@ impl Claim {
         self.points / self.every.max(SHORTEST_INTERVAL).as_secs_f64()
     }
 
-    /// The most points per second that it may take.
+    /// The most points per second that it may take. Who brings no news is read as promised, whatever is left over.
     fn most(&self) -> f64 {
-        if self.adaptive { self.points / shortest_interval(self.every).as_secs_f64() } else { self.promised() }
+        let may_hurry = self.adaptive && self.news >= EXPECTED_NEWS;
+        if may_hurry { self.points / shortest_interval(self.every).as_secs_f64() } else { self.promised() }
     }
 
     fn weight(&self) -> f64 {

@@ -8,22 +8,20 @@ use std::time::Duration;
 
 use super::allotment::{self, Claim};
 use super::experience::Experience;
+use super::ladder::{Ladder, Tier};
 use super::pace::Budget;
-use super::plan::{Ladder, Tier};
 use super::rhythm::Rhythm;
 use super::time::Instant;
 
-/// A riding tier is read so often that this much news is to be expected of each reading: it costs no points, but rows.
-const NEWS_PER_RIDE: f64 = 0.25;
-
-/// And no more often than this many times its promise, for the sake of who serves the rows.
-const MOST_RIDES: u32 = 4;
+/// What rides costs no points, but rows, for those who serve them and for the wire: so many for each piece of news that
+/// is to be expected.
+const ROWS_PER_NEWS: f64 = 2000.0;
 
 /// Of each minute, while there is something to be read for the first time.
 const PART_BESIDE_BACKFILL: f64 = 0.75;
 
 /// A piece of an even rate is always kept for the quiet hours, when the points do not suffice for the promises.
-const STEADY_PART: f64 = 0.1;
+const STEADY_PART: f64 = 0.05;
 
 /// One account's ladder with what its readings cost and find.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +36,7 @@ pub struct Demand {
 struct Step {
     tier: Tier,
     pages: u32,
+    rows: f64,
     news: f64,
     rides: bool,
 }
@@ -56,7 +55,7 @@ impl Demand {
         for tier in &ladder.tiers {
             let pages = experience.pages(tier, page_size);
             let rides = steps.last().is_some_and(|below| pages <= below.pages && tier.every >= below.tier.every);
-            steps.push(Step { tier: *tier, pages, news: experience.news(tier), rides });
+            steps.push(Step { tier: *tier, pages, rows: experience.rows(tier), news: experience.news(tier), rides });
         }
         Self { steps, adaptive: ladder.adaptive, is_backfilling: false }
     }
@@ -107,11 +106,12 @@ impl Demand {
 
     fn riding(&self, step: &Step) -> Duration {
         let every = step.tier.every;
-        if !self.adaptive || step.news <= 0.0 {
+        if !self.adaptive {
             return every;
         }
-        let wanted = Duration::try_from_secs_f64(NEWS_PER_RIDE / step.news).unwrap_or(every);
-        wanted.clamp((every / MOST_RIDES).max(Duration::from_secs(1)).min(every), every)
+        // No news make it infinite.
+        let seconds = step.rows / ROWS_PER_NEWS / step.news;
+        Duration::try_from_secs_f64(seconds).map_or(every, |wanted| wanted.min(every))
     }
 }
 

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::plan::{LONGEST_WINDOW, Ladder, Purpose, Reading, Tier};
-use super::time::Instant;
+use super::ladder::{Ladder, Tier};
+use super::plan::{LONGEST_WINDOW, Purpose, Reading};
+use super::rhythm;
+use super::time::{Instant, Interval};
 
 const SHORTEST_CHUNK: Duration = Duration::from_hours(1);
 const FIRST_CHUNK: Duration = Duration::from_hours(24);
@@ -17,8 +19,9 @@ const PAGES_PER_CHUNK: u32 = 4;
 /// News of the last hour say more than those of yesterday.
 const SHORTEST_MEMORY: Duration = Duration::from_hours(1);
 
-/// A tier is remembered for so many of its own intervals.
+/// A tier is remembered for so many of its own intervals, but not for longer than a day.
 const REMEMBERED_INTERVALS: u32 = 4;
+const LONGEST_MEMORY: Duration = Duration::from_hours(24);
 
 #[derive(Clone, Debug)]
 pub struct Experience {
@@ -73,6 +76,18 @@ impl Experience {
         Self { density: Some(density), ..Self::default() }
     }
 
+    /// Since when the live tier was looked at for the last time before this reading, and how many of the news that it
+    /// found have come since then or not long before. None where that is too long ago to tell when they came.
+    pub fn lately(&self, ladder: &Ladder, reading: &Reading, outcome: &Outcome) -> Option<(Interval, u64)> {
+        let Purpose::Tier { age } = reading.purpose else { return None };
+        let till = reading.window.till;
+        let lately = |tier: &Tier| self.read_at(tier).filter(|at| till.since(*at) <= rhythm::LATELY);
+        let watched = Interval::new(lately(ladder.tiers.first()?)?, till)?;
+        let read_lately = |tier: &&Tier| tier.age <= age && lately(tier).is_some();
+        let known = ladder.tiers.iter().rfind(read_lately)?.age;
+        Some((watched, outcome.news.iter().filter(|old| **old <= known).count() as u64))
+    }
+
     /// Notes a complete reading.
     pub fn note(&mut self, ladder: &Ladder, reading: &Reading, outcome: &Outcome) {
         let window = reading.window.till.since(reading.window.from);
@@ -97,26 +112,43 @@ impl Experience {
     fn note_news(&mut self, ladder: &Ladder, age: Duration, at: Instant, news: &[Duration]) {
         let mut from = None;
         for tier in ladder.tiers.iter().filter(|tier| tier.age <= age) {
-            let is_of_tier = |old: &&Duration| **old <= tier.age && from.is_none_or(|from| **old > from);
+            // What was never read is read as well, however old.
+            let reach = self.read_at(tier).map_or(tier.age, |last| tier.age.max(at.since(last)));
+            let is_of_tier = |old: &&Duration| **old <= reach && from.is_none_or(|from| **old > from);
             let found = news.iter().filter(is_of_tier).count();
             self.note_rate(tier, at, found as f64);
-            from = Some(tier.age);
+            from = Some(reach);
         }
     }
 
     fn note_rate(&mut self, tier: &Tier, at: Instant, found: f64) {
-        let known = self.news.get(&tier.age).copied();
+        let known = self.known(tier);
         let passed = known.map_or(tier.every, |known| at.since(known.as_of)).as_secs_f64().max(1.0);
-        let memory = SHORTEST_MEMORY.max(tier.every * REMEMBERED_INTERVALS).as_secs_f64();
+        let memory = (tier.every * REMEMBERED_INTERVALS).clamp(SHORTEST_MEMORY, LONGEST_MEMORY).as_secs_f64();
         let weight = 1.0 - (-passed / memory).exp();
         let before = known.map_or(0.0, |known| known.per_second);
         let per_second = before + weight * (found / passed - before);
         self.news.insert(tier.age, News { per_second, as_of: at });
     }
 
+    /// Of a tier that was never read, a larger one that was: it has found what is to be found here, and more.
+    fn known(&self, tier: &Tier) -> Option<News> {
+        self.news.range(tier.age..).next().map(|(_, known)| *known)
+    }
+
+    /// Up to when everything that this tier has to find was found.
+    pub fn read_at(&self, tier: &Tier) -> Option<Instant> {
+        self.known(tier).map(|known| known.as_of)
+    }
+
     /// News per second that only this tier finds.
     pub fn news(&self, tier: &Tier) -> f64 {
-        self.news.get(&tier.age).map_or(0.0, |news| news.per_second)
+        self.known(tier).map_or(0.0, |known| known.per_second)
+    }
+
+    /// Rows of a reading of this tier, as they come to be expected.
+    pub fn rows(&self, tier: &Tier) -> f64 {
+        self.density.map_or(0.0, |density| density.rows_per_second * tier.age.as_secs_f64())
     }
 
     /// Pages of a reading of this tier: as the last one took, or by the rows of other readings.
@@ -124,7 +156,7 @@ impl Experience {
         if let Some(pages) = self.pages.get(&tier.age) {
             return (*pages).max(1);
         }
-        let rows = self.density.map_or(0.0, |density| density.rows_per_second * tier.age.as_secs_f64());
+        let rows = self.rows(tier);
         // A float of this size is a whole number of pages, and `as` holds it within bounds.
         ((rows / f64::from(page_size.max(1))).ceil() as u32).max(1)
     }
@@ -152,8 +184,7 @@ fn next_chunk(chunk: Duration, n_pages: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::BackfillOrder;
-    use super::super::time::Interval;
+    use super::super::ladder::BackfillOrder;
     use super::*;
 
     const NOW: Instant = Instant::from_unix_seconds(1_772_400_000);
@@ -181,6 +212,48 @@ mod tests {
         let ratio = |tier: &Tier, found: f64| experience.news(tier) / (found / tier.every.as_secs_f64());
         assert!(ratio(&LIVE, 2.0) > 0.0 && ratio(&LIVE, 2.0) <= 1.0);
         assert!(ratio(&OLD, 1.0) > 0.0 && ratio(&OLD, 1.0) <= 1.0);
+    }
+
+    #[test]
+    fn what_came_since_the_last_live_reading_is_its_news_however_old_it_is() {
+        let mut experience = Experience::default();
+        experience.note(&ladder(), &reading(OLD, NOW), &outcome(10, &[]));
+        let till = NOW + Duration::from_hours(4);
+        experience.note(&ladder(), &reading(OLD, till), &outcome(10, &[Duration::from_hours(3)]));
+        assert!(experience.news(&LIVE) > 0.0 && experience.news(&OLD) == 0.0, "{experience:?}");
+    }
+
+    #[test]
+    fn a_tier_that_was_never_read_is_taken_for_the_next_larger_one() {
+        let between = Tier { age: Duration::from_hours(3), every: Duration::from_hours(1) };
+        let mut experience = Experience::default();
+        assert_eq!((experience.read_at(&between), experience.news(&between)), (None, 0.0));
+        experience.note(&ladder(), &reading(OLD, NOW), &outcome(10, &[Duration::from_hours(5)]));
+        assert_eq!(experience.read_at(&between), Some(NOW));
+        assert!(experience.news(&between) > 0.0 && experience.news(&between) == experience.news(&OLD));
+        let later = NOW + Duration::from_mins(30);
+        experience.note(&ladder(), &reading(LIVE, later), &outcome(1, &[]));
+        assert_eq!((experience.read_at(&between), experience.read_at(&LIVE)), (Some(NOW), Some(later)));
+    }
+
+    #[test]
+    fn the_hour_of_news_is_known_where_it_was_looked_for_them_not_long_before() {
+        let minutes = Duration::from_mins;
+        let mut experience = Experience::default();
+        let lately = |experience: &Experience, tier, till, news: &[Duration]| {
+            experience.lately(&ladder(), &reading(tier, till), &outcome(1, news))
+        };
+        assert_eq!(lately(&experience, LIVE, NOW, &[]), None, "nobody knows since when");
+        experience.note(&ladder(), &reading(OLD, NOW), &outcome(1, &[]));
+
+        let (soon, later) = (NOW + minutes(1), NOW + minutes(150));
+        let watched = |from, till| Interval { from, till };
+        assert_eq!(lately(&experience, LIVE, soon, &[minutes(2)]), Some((watched(NOW, soon), 1)));
+        assert_eq!(lately(&experience, LIVE, later, &[minutes(2)]), None, "too long ago");
+        // The live tier was read meanwhile, the other one not.
+        experience.note(&ladder(), &reading(LIVE, NOW + minutes(140)), &outcome(1, &[]));
+        let news = [minutes(2), minutes(300)];
+        assert_eq!(lately(&experience, OLD, later, &news), Some((watched(NOW + minutes(140), later), 1)));
     }
 
     #[test]

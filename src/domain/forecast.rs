@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use super::demand::{Demand, Pace, share_out};
 use super::experience::{Experience, Outcome};
+use super::ladder::{Ladder, Tier};
 use super::pace::{Budget, Points, PointsWindow};
-use super::plan::{Ladder, Purpose, Reading, Tier};
+use super::plan::{Purpose, Reading};
 use super::rhythm::Rhythm;
 use super::time::{Instant, Interval};
 

@@ -12,6 +12,7 @@ pub mod embargo;
 pub mod experience;
 pub mod filter;
 pub mod forecast;
+pub mod ladder;
 pub mod ledger;
 pub mod pace;
 pub mod paging;

@@ -4,13 +4,13 @@
 //! ([`super::demand`]), the points left and now. The live tier comes first; a larger one takes its place when that
 //! costs no more pages. Back-fill takes what they leave.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::coverage::Coverage;
 use super::demand::Pace;
 use super::embargo::live_from;
 use super::experience::Experience;
+use super::ladder::{BackfillOrder, Clocks, Ladder, Tier};
 use super::pace::{Budget, PointsWindow};
 use super::time::{Instant, Interval};
 
@@ -20,99 +20,6 @@ pub const LONGEST_WINDOW: Duration = Duration::from_hours(88 * 24);
 
 /// While the back-fill waits for points it is asked for again after this.
 const BACKFILL_AGAIN: Duration = Duration::from_mins(1);
-
-/// Clocks that differ by so little are not worth a reading.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
-
-/// One step of the re-reading ladder: rows up to `age` old are re-read `every` so often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tier {
-    pub age: Duration,
-    pub every: Duration,
-}
-
-/// Which end of what was never read comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum BackfillOrder {
-    #[default]
-    Newest,
-    Oldest,
-}
-
-/// The ladder of one account. Tiers ascend by age; the first is the live one, the last age is the horizon.
-#[derive(Clone, Debug)]
-pub struct Ladder {
-    pub tiers: Vec<Tier>,
-    pub backfill: BackfillOrder,
-    pub adaptive: bool,
-}
-
-impl Ladder {
-    pub fn horizon(&self) -> Duration {
-        self.tiers.last().map_or(Duration::ZERO, |tier| tier.age)
-    }
-
-    /// The oldest start time that the largest tier has still to read.
-    ///
-    /// A row leaves the horizon when that tier has read it for the last time, not by the clock alone: when nothing was
-    /// read for longer than the tier's interval, calls that were still going on when reading stopped were never seen,
-    /// though what was read counts their start as covered.
-    pub fn needed_from(&self, clocks: &Clocks, now: Instant) -> Instant {
-        let Some(largest) = self.tiers.last() else { return now };
-        let due = clocks.0.get(&largest.age).map_or(now, |last| *last + largest.every);
-        now.min(due) - largest.age
-    }
-
-    /// Whether a reading is the live one.
-    pub fn is_live(&self, reading: &Reading) -> bool {
-        reading.purpose == Purpose::Tier { age: self.live_age() }
-    }
-
-    /// Whether a reading is the live one or takes its place: a larger one that costs no more points.
-    pub fn stands_for_live(&self, reading: &Reading, experience: &Experience, page_size: u32) -> bool {
-        let Some(live) = self.tiers.first() else { return false };
-        let is_read = |tier: &Tier| reading.purpose == Purpose::Tier { age: tier.age };
-        self.tiers.iter().any(|tier| is_read(tier) && experience.costs_no_more(tier, live, page_size))
-    }
-
-    pub fn live_age(&self) -> Duration {
-        self.tiers.first().map_or(Duration::ZERO, |tier| tier.age)
-    }
-}
-
-/// When each tier was last read completely, by its age. Part of the state, so that a restart re-reads nothing early.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Clocks(pub BTreeMap<Duration, Instant>);
-
-impl Clocks {
-    /// Notes a complete reading of a window as old as `age`: it served every smaller tier as well.
-    pub fn read(&mut self, ladder: &Ladder, age: Duration, at: Instant) {
-        for tier in ladder.tiers.iter().filter(|tier| tier.age <= age) {
-            let clock = self.0.entry(tier.age).or_insert(at);
-            *clock = at.max(*clock);
-        }
-        self.0.retain(|age, _| ladder.tiers.iter().any(|tier| tier.age == *age));
-    }
-
-    /// Makes tiers due whose clocks are later than now: the host's clock was ahead when they were read, and by how much is
-    /// not known. One that was ahead by a minute is let be, so that a clock that is being adjusted costs nothing.
-    pub fn cut_after(&mut self, ladder: &Ladder, now: Instant) {
-        for tier in &ladder.tiers {
-            let ahead = self.0.get(&tier.age).is_some_and(|clock| *clock > now + CLOCK_TOLERANCE);
-            if ahead {
-                self.0.insert(tier.age, now - tier.every);
-            }
-        }
-    }
-
-    /// Tiers that have no clock yet: their rows are new to us and belong to the back-fill, so they start waiting now.
-    /// The live one does not wait.
-    pub fn start_missing(&mut self, ladder: &Ladder, now: Instant) {
-        for tier in ladder.tiers.iter().skip(1) {
-            self.0.entry(tier.age).or_insert(now);
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -206,14 +113,15 @@ pub fn live_due(situation: &Situation<'_>) -> Instant {
     situation.ladder.tiers.first().map_or(situation.now, |live| due_at(situation, live))
 }
 
-/// Whether anything was never read up to `end`, apart from what the live tier is there for.
-pub fn is_backfilling(ladder: &Ladder, coverage: &Coverage, end: Instant) -> bool {
-    !gaps(ladder, coverage, end).is_empty()
+/// Whether anything was never read, apart from what the live tier is there for.
+pub fn is_backfilling(situation: &Situation<'_>) -> bool {
+    !gaps(situation).is_empty()
 }
 
-/// What was never read, oldest first. What the live tier is about to read is no gap.
-fn gaps(ladder: &Ladder, coverage: &Coverage, end: Instant) -> Vec<Interval> {
-    coverage.gaps(end - ladder.live_age())
+/// What was never read, oldest first. What the live reading is about to read is no gap.
+fn gaps(situation: &Situation<'_>) -> Vec<Interval> {
+    let live = situation.ladder.tiers.first().map(|live| up_to_the_frontier(situation, live));
+    situation.coverage.gaps(situation.end - live.map_or(Duration::ZERO, |live| live.age))
 }
 
 /// The tier to read now. The live one comes first, unless a larger one has waited for a whole interval of its own:
@@ -222,7 +130,20 @@ fn due_tier(situation: &Situation<'_>) -> Option<Reading> {
     let now = situation.now;
     let due = situation.ladder.tiers.iter().filter(|tier| due_at(situation, tier) <= now);
     let urgent = due.min_by_key(|tier| due_at(situation, tier) + situation.pace.interval(tier))?;
-    tier_reading(situation, largest_instead_of(situation, urgent))
+    tier_reading(situation, largest_instead_of(situation, up_to_the_frontier(situation, urgent)))
+}
+
+/// The smallest tier that leaves nothing unread behind the frontier, when that takes no more points than this one. Where
+/// points are scarce, or after a pause, the live tier is read less often than it is long.
+fn up_to_the_frontier<'t>(situation: &'t Situation<'_>, tier: &'t Tier) -> &'t Tier {
+    let frontier = situation.coverage.frontier();
+    let costs_no_more = |larger: &Tier| situation.experience.costs_no_more(larger, tier, situation.page_size);
+    let reaches_it = |larger: &&Tier| situation.end - larger.age <= frontier;
+    if reaches_it(&tier) || situation.coverage.intervals().is_empty() {
+        return tier;
+    }
+    let mut larger = situation.ladder.tiers.iter().filter(|larger| larger.age > tier.age && costs_no_more(larger));
+    larger.find(reaches_it).unwrap_or(tier)
 }
 
 /// The largest tier that can be read in place of a smaller one at no more points, and would be due before that is read
@@ -253,7 +174,10 @@ fn due_at(situation: &Situation<'_>, tier: &Tier) -> Instant {
     let is_live = tier.age == situation.ladder.live_age();
     // A look that lies ahead was taken by a clock that was put back since.
     let looked_at = situation.looked_at.filter(|at| is_live && *at <= situation.now);
-    match situation.clocks.0.get(&tier.age).copied().max(looked_at) {
+    let read_at = situation.clocks.0.get(&tier.age).copied();
+    // A rung has no clock: it is read once more after a restart, for nothing.
+    let read_at = read_at.or_else(|| situation.experience.read_at(tier).filter(|at| *at <= situation.now));
+    match read_at.max(looked_at) {
         None => situation.now,
         Some(last) => last + situation.pace.interval(tier),
     }
@@ -271,7 +195,7 @@ fn may_backfill(situation: &Situation<'_>) -> bool {
 
 /// The part of the oldest or newest gap to read now.
 fn backfill(situation: &Situation<'_>) -> Option<Reading> {
-    let gaps = gaps(situation.ladder, situation.coverage, situation.end);
+    let gaps = gaps(situation);
     let chunk = situation.experience.chunk();
     let window = match situation.ladder.backfill {
         BackfillOrder::Newest => {

@@ -24,12 +24,13 @@ use crate::domain::call::AccountId;
 use crate::domain::demand::{Demand, Pace};
 use crate::domain::embargo::Embargo;
 use crate::domain::experience::{Experience, Outcome};
+use crate::domain::ladder::Ladder;
 use crate::domain::ledger::Bucket;
 use crate::domain::pace::{Budget, PointsWindow};
 use crate::domain::paging::{Advance, PageFacts, PageRequest, Paging, PagingError};
-use crate::domain::plan::{self, Ladder, Next, Purpose, Reading, Situation, Why};
+use crate::domain::plan::{self, Next, Purpose, Reading, Situation, Why};
 use crate::domain::read_as;
-use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval};
+use crate::domain::time::{Instant, Interval, LocalHour, LocalInterval, LocalTime};
 use crate::edge::data_api::{ApiError, Client, Page};
 use crate::edge::kafka::{Acknowledged, PublishError, Record};
 use crate::logging::events;
@@ -53,7 +54,10 @@ const WORTH_A_THREAD: usize = 64 * 1024;
 pub struct Poller {
     pub composer: Composer,
     pub progress: Progress,
+    /// As it is configured.
     pub ladder: Ladder,
+    /// As readings are planned by it, with what can be read besides for nothing.
+    pub planned: Ladder,
     pub points_share: f64,
     pub page_size: u32,
     /// Whether calls that the API no longer has are withdrawn.
@@ -149,7 +153,8 @@ impl Poller {
 
     /// How often the tiers are to be read from now on, with the points that there are and all who want some.
     fn plan_pace(&mut self) {
-        let demand = Demand::of(&self.ladder, &self.experience, self.page_size).with_backfill(self.is_backfilling());
+        self.planned = self.ladder.with_free_rungs(&self.experience, self.page_size);
+        let demand = Demand::of(&self.planned, &self.experience, self.page_size).with_backfill(self.is_backfilling());
         let (pace, points_per_second) = self.purse.pace(self.account(), demand, self.points_share);
         self.pace = pace;
         let per_day = points_per_second * PointsWindow::Day.length().as_secs_f64();
@@ -266,8 +271,7 @@ impl Poller {
             let (acknowledged, next) = tokio::join!(publishing, fetching);
             self.progress.apply(pending, acknowledged?)?;
             outcome.note_page(batch.counts.rows);
-            let ages = batch.news.iter().map(|start| reading.window.till.since(start.to_instant(self.zone())));
-            outcome.news.extend(ages);
+            outcome.news.extend(self.ages(&batch.news, reading));
             self.count(&batch.counts, self.progress.coverage().frontier());
             if advance == Advance::Done {
                 return Ok(());
@@ -312,7 +316,7 @@ impl Poller {
     /// Of the first page. A larger reading in the place of the live one does not wait for that: it would cost a point
     /// more. Pages that were not expected of it do.
     fn first_errand(&self, reading: &Reading) -> Errand {
-        let stands_for_live = self.ladder.stands_for_live(reading, &self.experience, self.page_size);
+        let stands_for_live = self.planned.stands_for_live(reading, &self.experience, self.page_size);
         if stands_for_live { Errand::Live } else { Errand::Other }
     }
 
@@ -345,11 +349,19 @@ impl Poller {
     }
 
     fn learn(&mut self, reading: &Reading, outcome: &Outcome) {
-        self.experience.note(&self.ladder, reading, outcome);
-        if let Purpose::Tier { .. } = reading.purpose {
-            self.purse.note_news(self.context.clock.now(), outcome.news.len() as u64);
+        if let Some((watched, news)) = self.experience.lately(&self.planned, reading, outcome) {
+            self.purse.note_news(watched, news);
         }
+        self.experience.note(&self.planned, reading, outcome);
         self.show_done(reading, outcome);
+    }
+
+    /// How old the calls are of which a reading brings news. Where the API shows rows hours late, a tier reaches back
+    /// from the newest one.
+    fn ages(&self, news: &[LocalTime], reading: &Reading) -> impl Iterator<Item = Duration> {
+        let till = reading.window.till;
+        let newest = self.newest.map_or(till, |newest| newest.min(till));
+        news.iter().map(move |start| newest.since(start.to_instant(self.zone())))
     }
 
     fn note_newest(&mut self, page: &PageFacts) {
@@ -444,7 +456,7 @@ impl Poller {
 
     fn situation<'a>(&'a self, now: Instant, budget: &'a Budget) -> Situation<'a> {
         Situation {
-            ladder: &self.ladder,
+            ladder: &self.planned,
             coverage: self.progress.coverage(),
             floor: self.progress.floor(),
             clocks: self.progress.clocks(),
@@ -462,8 +474,7 @@ impl Poller {
     }
 
     fn is_backfilling(&self) -> bool {
-        let end = self.embargo.end(self.context.clock.planning_now());
-        plan::is_backfilling(&self.ladder, self.progress.coverage(), end)
+        plan::is_backfilling(&self.situation(self.context.clock.planning_now(), &self.budget()))
     }
 
     fn budget(&self) -> Budget {

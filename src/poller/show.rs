@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::Poller;
 use crate::batch::Counts;
 use crate::domain::experience::Outcome;
+use crate::domain::ladder::Tier;
 use crate::domain::pace::PointsWindow;
 use crate::domain::paging::PageRequest;
-use crate::domain::plan::{Purpose, Reading, Tier, Why};
+use crate::domain::plan::{Purpose, Reading, Why};
 use crate::domain::time::Instant;
 use crate::edge::data_api::{ApiError, Class, Page};
 use crate::edge::kafka::{Acknowledged, PublishError};
@@ -35,7 +36,7 @@ impl Poller {
     /// Why it is read now, in words.
     fn purpose_of(&self, reading: &Reading) -> String {
         let Purpose::Tier { age } = reading.purpose else { return "what was never read".to_owned() };
-        let tier = self.ladder.tiers.iter().find(|tier| tier.age == age);
+        let tier = self.planned.tiers.iter().find(|tier| tier.age == age);
         let planned = tier.map_or_else(String::new, |tier| {
             format!(", planned every {}, promised every {}", short(self.pace.interval(tier)), short(tier.every))
         });

@@ -4,8 +4,8 @@ mod pieces;
 
 use super::*;
 use crate::domain::call::RowId;
+use crate::domain::ladder::{BackfillOrder, Tier};
 use crate::domain::ledger::{ColumnSets, Entry, Packed, Parts, Prints};
-use crate::domain::plan::{BackfillOrder, Tier};
 use crate::domain::time::LocalTime;
 
 const DAY: Duration = Duration::from_hours(24);

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-/// Seconds of Unix time.
+/// Seconds since a moment at which the API's counter of the day started anew.
 pub type Seconds = f64;
 
 const DAY: Seconds = 86_400.0;

@@ -19,7 +19,7 @@ use crate::config::read::nearest;
 use crate::config::secret::Secret;
 use crate::domain::call::{AccountId, Service};
 use crate::domain::filter::{Channels, DYNAMIC_SOURCES, Include, NamedChannels, StaticChannels};
-use crate::domain::plan::{BackfillOrder, Tier};
+use crate::domain::ladder::{BackfillOrder, Tier};
 use crate::domain::time::LocalTime;
 use crate::stream::calls::{ALWAYS_COUNTED, Call};
 

@@ -8,7 +8,7 @@ use super::{FULL, LEAST, accepted};
 use crate::config::{Credentials, Customers, Delivery, Proxy, Secret, StartFrom, Stream, TagRef, Timezone};
 use crate::domain::call::{AccountId, Service};
 use crate::domain::filter::{Include, StaticChannels};
-use crate::domain::plan::{BackfillOrder, Tier};
+use crate::domain::ladder::{BackfillOrder, Tier};
 use crate::domain::time::LocalTime;
 
 const MINUTE: u64 = 60;

@@ -1,6 +1,7 @@
 use super::super::experience::Outcome;
+use super::super::ladder::BackfillOrder;
 use super::super::pace::{Points, PointsWindow};
-use super::super::plan::{BackfillOrder, Purpose, Reading};
+use super::super::plan::{Purpose, Reading};
 use super::super::time::Interval;
 use super::*;
 
@@ -81,10 +82,18 @@ fn a_fixed_ladder_is_kept_whatever_is_left_over_and_whatever_is_found() {
 
 #[test]
 fn tags_put_on_today_are_looked_for_more_often_at_no_cost() {
-    let demand = Demand::of(&usual_ladder(true), &experience(2000, &[(TODAY, 30)]), PAGE_SIZE);
-    let read = pace(&demand, &day(3000, 3000));
-    assert_eq!(read[2], TODAY.every / MOST_RIDES);
-    assert!(read[0] < Duration::from_secs(38), "{read:?}");
+    let read = |news| {
+        let demand = Demand::of(&usual_ladder(true), &experience(2000, &[(TODAY, news)]), PAGE_SIZE);
+        pace(&demand, &day(3000, 3000))
+    };
+    // 2000 rows a reading, and as many for each piece of news.
+    for (news_an_hour, minutes) in [(2, 30.0), (15, 4.0)] {
+        let every = read(news_an_hour)[2].as_secs_f64() / 60.0;
+        assert!((minutes..minutes * 1.05).contains(&every), "{news_an_hour}: {every}");
+    }
+    assert_eq!(read(0)[2], TODAY.every);
+    let often = read(600);
+    assert!(often[2] == often[0] && often[0] < Duration::from_secs(38), "no more often than its carrier: {often:?}");
 }
 
 #[test]
@@ -115,10 +124,10 @@ fn customers_of_one_credential_share_it() {
 #[test]
 fn the_night_leaves_points_for_the_day_but_no_promise_is_broken_for_it() {
     let mut rhythm = Rhythm::default();
-    for hour in 0..=72 {
+    for hour in 0..72 {
         let at = NOW - Duration::from_hours(72 - hour);
         let is_day = (8..20).contains(&(at.unix_seconds() / 3600 % 24));
-        rhythm.note(at, if is_day { 100 } else { 0 });
+        rhythm.note(Interval { from: at, till: at + Duration::from_hours(1) }, if is_day { 100 } else { 0 });
     }
     let hour = NOW.unix_seconds() / 3600 % 24;
     let noon = NOW + Duration::from_hours(u64::try_from((36 - hour) % 24).unwrap());

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::coverage::Coverage;
-use super::super::plan::{self, BackfillOrder, Clocks, Next, Situation};
+use super::super::ladder::{BackfillOrder, Clocks};
+use super::super::plan::{self, Next, Situation};
 use super::what_if::{Change, variants};
 use super::*;
 

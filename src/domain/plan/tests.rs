@@ -194,7 +194,7 @@ proptest! {
                     prop_assert_eq!(why, Why::NothingDue);
                     let live = world.ladder.live_age();
                     prop_assert!(world.coverage.gaps(world.now - live).is_empty(), "a gap is left while waiting");
-                    prop_assert!(!is_backfilling(&world.ladder, &world.coverage, world.situation().end));
+                    prop_assert!(!is_backfilling(&world.situation()));
                     world.now = until;
                     n_waits += 1;
                 }
@@ -319,6 +319,69 @@ fn what_a_pause_left_out_is_a_gap_and_is_filled() {
     assert!(matches!(readings[0].purpose, Purpose::Tier { .. }), "what is new comes first: {:?}", readings[0]);
     assert_eq!(readings[0].window.till, world.now);
     assert_eq!(world.coverage.intervals(), [Interval { from: START - days(2), till: world.now }]);
+}
+
+#[test]
+fn what_few_points_leave_between_two_live_readings_costs_none_of_its_own() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - minutes(15));
+    // One reading an hour, and the live tier is fifteen minutes long.
+    let limits = |resets_at| Points { limit: 24, remaining: 24, resets_at };
+    let mut readings = Vec::new();
+    for day in 1..=3 {
+        let resets_at = START + days(day);
+        let mut spent = 0;
+        while world.now < resets_at {
+            let day = Points { remaining: 24 - spent, ..limits(resets_at) };
+            world.budget = Budget::new(1.0, [(PointsWindow::Day, day)]);
+            match world.next() {
+                Next::Read(reading) => {
+                    world.complete(&reading, 1, false);
+                    spent += 1;
+                    readings.push(reading);
+                }
+                Next::Wait { until, .. } => world.now = until.min(world.now + minutes(1)),
+            }
+        }
+    }
+    assert!((60..=72).contains(&readings.len()), "{} readings", readings.len());
+    assert!(readings.iter().all(|reading| reading.purpose != Purpose::Backfill), "{readings:?}");
+    assert_eq!(world.coverage.intervals().len(), 1, "{:?}", world.coverage);
+}
+
+#[test]
+fn after_a_pause_the_smallest_tier_that_reaches_so_far_is_read_in_place_of_the_live_one() {
+    for (pause, age) in [(minutes(10), minutes(15)), (minutes(90), minutes(120)), (minutes(150), days(1))] {
+        let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(3));
+        world.read_all_due(1);
+        world.now = START + pause;
+        // Nothing but the live tier is due.
+        world.clocks.0.iter_mut().skip(1).for_each(|(_, clock)| *clock = START + pause);
+        let purposes: Vec<Purpose> = world.read_all_due(1).iter().map(|reading| reading.purpose).collect();
+        assert_eq!(purposes, [Purpose::Tier { age }], "after {pause:?}");
+    }
+}
+
+#[test]
+fn a_rung_is_read_in_place_of_a_smaller_one_as_often_as_its_news_are_worth() {
+    // Of 60 000 rows of a month 3750 are no older than 45 hours.
+    for (news_a_day, first) in [(0, minutes(24 * 60)), (45, minutes(120))] {
+        let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(30));
+        world.read_all_due(1);
+        let month = Reading {
+            window: Interval { from: START - days(30), till: START },
+            purpose: Purpose::Tier { age: days(30) },
+        };
+        let outcome = Outcome { n_pages: 12, n_rows: 60_000, news: vec![minutes(30 * 60); news_a_day] };
+        world.experience.note(&world.ladder, &month, &outcome);
+        world.ladder = world.ladder.with_free_rungs(&world.experience, PAGE_SIZE);
+        let rung = Purpose::Tier { age: minutes(45 * 60) };
+        let is_read = |minute: &u64| {
+            world.now = START + minutes(*minute);
+            world.read_all_due(1).iter().any(|reading| reading.purpose == rung)
+        };
+        let at = (0..3 * 24 * 60).find(is_read).map(minutes);
+        assert!(at.is_some_and(|at| at > first / 2 && at <= first), "{news_a_day} news: {at:?}");
+    }
 }
 
 #[test]

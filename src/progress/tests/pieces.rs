@@ -3,8 +3,8 @@
 use super::super::*;
 use super::at;
 use crate::domain::call::RowId;
+use crate::domain::ladder::BackfillOrder;
 use crate::domain::ledger::{ColumnSets, Entry, Parts, Prints};
-use crate::domain::plan::BackfillOrder;
 
 const HOUR: LocalHour = LocalHour::from_number(492_000);
 
