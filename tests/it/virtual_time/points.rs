@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use callfeed::rehearsal::Rehearsal;
+use callfeed::rehearsal::{Rehearsal, latency};
 use callfeed::simulator::{
-    AccountScenario, CallsScenario, CustomerScenario, Limits, LimitsShape, Outcome, RequestRecord, UserScenario,
+    AccountScenario, CallsScenario, CustomerScenario, Delay, Limits, LimitsShape, Outcome, RequestRecord, TagHabits,
+    UserScenario,
 };
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::stage::{ACCOUNT, DAY, HOUR, Stage, account, calls, on_a_standing_clock};
@@ -36,6 +38,38 @@ fn a_reading_in_the_place_of_the_live_one_costs_no_point_more() {
         let n_requests = rehearsal.simulator.counts(ACCOUNT, "get.calls_report").requests() - before;
         assert!((58..=61).contains(&n_requests), "{n_requests} requests in an hour of live readings every minute");
         rehearsal
+    });
+}
+
+/// A page that is paid for anyway holds the calls of two days, the month takes three: a tag put on yesterday's call need
+/// not wait for the reading of the month.
+#[test]
+fn tags_of_yesterday_are_found_with_pages_that_are_paid_for_anyway() {
+    let tags = TagHabits { share: 1.0, delay: Delay::secs(25 * 3600, 30 * 3600), ..TagHabits::default() };
+    let calls = CallsScenario { days: 6.0, count: Some(6 * 96), tags, ..calls(4.0) };
+    let account = AccountScenario { limits: Limits::per(60, 400), calls, ..account() };
+    let tiers = json!([{"age": "15m", "every": "5m"}, {"age": "1d", "every": "1h"}, {"age": "30d", "every": "1d"}]);
+    let poll = json!({"page_size": 250, "adaptive": true, "tiers": tiers});
+    let Stage { config, scenario, .. } =
+        Stage::of_account(account).configure(json!({"start_from": "6d", "poll": poll}));
+    on_a_standing_clock(async move {
+        let mut rehearsal = Rehearsal::new(&config.to_string(), scenario).unwrap();
+        rehearsal.start().await.unwrap();
+        rehearsal.run_for(2 * DAY).await.unwrap();
+        // The first day is there to learn.
+        let measured = (rehearsal.now() - DAY)..(rehearsal.now() - HOUR);
+        let mut waits: Vec<Duration> = Vec::new();
+        for timeline in rehearsal.simulator.timelines(ACCOUNT) {
+            let Some(history) = rehearsal.events[ACCOUNT].get(&timeline.id) else { continue };
+            let late = latency(&timeline, history, rehearsal.now());
+            let is_late = |at: &Timestamp| measured.contains(at) && *at > timeline.start + DAY;
+            let of_late_tags = timeline.changed_at.iter().zip(late.changes).filter(|(at, _)| is_late(at));
+            waits.extend(of_late_tags.map(|(_, wait)| wait.unwrap_or(DAY)));
+        }
+        waits.sort_unstable();
+        assert!(waits.len() > 60, "{} late tags", waits.len());
+        let (median, most) = (waits[waits.len() / 2], waits[waits.len() * 95 / 100]);
+        assert!(median < Duration::from_mins(15) && most < HOUR, "{median:?}, {most:?}");
     });
 }
 
