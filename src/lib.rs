@@ -43,9 +43,9 @@
 //! The design named `poller` and `service` alone between the edges and the command line. What they share has files of
 //! its own here, as each has its own reason to change: what is stored and how it is spelt ([`state`]), reading it back
 //! ([`store`]), moving it ([`progress`]), turning a page into records ([`batch`]), and the points that all accounts with one
-//! credential share ([`purse`]). The plan of the design is several files of [`domain`]: what to read next
-//! ([`domain::plan`]), how often each tier is read ([`domain::demand`], [`domain::allotment`]), and what earlier readings
-//! have taught ([`domain::experience`], [`domain::rhythm`]).
+//! credential share ([`purse`]). The plan of the design is several files of [`domain`]: what is read again how often, as
+//! promised ([`domain::ladder`]), and with the points there are ([`domain::demand`], [`domain::allotment`]), what to read
+//! next ([`domain::plan`]), and what earlier readings have taught ([`domain::experience`], [`domain::rhythm`]).
 
 pub mod cli;
 

@@ -15,7 +15,7 @@ use super::time::Instant;
 
 /// What rides costs no points, but rows, for those who serve them and for the wire: so many for each piece of news that
 /// is to be expected.
-const ROWS_PER_NEWS: f64 = 2000.0;
+const ROWS_PER_NEWS: f64 = 1000.0;
 
 /// Of each minute, while there is something to be read for the first time.
 const PART_BESIDE_BACKFILL: f64 = 0.75;

@@ -16,6 +16,9 @@ const FIRST_CHUNK: Duration = Duration::from_hours(24);
 /// A chunk of back-fill aims at no more pages than this, so that a newer one can come between.
 const PAGES_PER_CHUNK: u32 = 4;
 
+/// What was read is trusted for times so many times as long.
+const STRETCHED: u32 = 4;
+
 /// News of the last hour say more than those of yesterday.
 const SHORTEST_MEMORY: Duration = Duration::from_hours(1);
 
@@ -151,6 +154,12 @@ impl Experience {
         self.density.map_or(0.0, |density| density.rows_per_second * tier.age.as_secs_f64())
     }
 
+    /// Rows of so long a time, when something like that was read: a quiet quarter of an hour says nothing of days.
+    pub fn rows_within(&self, length: Duration) -> Option<f64> {
+        let density = self.density.filter(|density| density.window * STRETCHED >= length)?;
+        Some(density.rows_per_second * length.as_secs_f64())
+    }
+
     /// Pages of a reading of this tier: as the last one took, or by the rows of other readings.
     pub fn pages(&self, tier: &Tier, page_size: u32) -> u32 {
         if let Some(pages) = self.pages.get(&tier.age) {
@@ -234,6 +243,15 @@ mod tests {
         let later = NOW + Duration::from_mins(30);
         experience.note(&ladder(), &reading(LIVE, later), &outcome(1, &[]));
         assert_eq!((experience.read_at(&between), experience.read_at(&LIVE)), (Some(NOW), Some(later)));
+    }
+
+    #[test]
+    fn rows_are_not_guessed_from_a_much_shorter_reading() {
+        let mut experience = Experience::default();
+        assert_eq!(experience.rows_within(Duration::from_mins(1)), None);
+        experience.note(&ladder(), &reading(LIVE, NOW), &outcome(30, &[]));
+        assert_eq!(experience.rows_within(Duration::from_mins(60)), Some(120.0));
+        assert_eq!(experience.rows_within(Duration::from_mins(61)), None);
     }
 
     #[test]

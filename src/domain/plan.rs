@@ -120,8 +120,19 @@ pub fn is_backfilling(situation: &Situation<'_>) -> bool {
 
 /// What was never read, oldest first. What the live reading is about to read is no gap.
 fn gaps(situation: &Situation<'_>) -> Vec<Interval> {
-    let live = situation.ladder.tiers.first().map(|live| up_to_the_frontier(situation, live));
-    situation.coverage.gaps(situation.end - live.map_or(Duration::ZERO, |live| live.age))
+    let end = situation.end - situation.ladder.live_age();
+    let read_by_live = joined_to_live(situation).filter(|_| !situation.is_last);
+    situation.coverage.gaps(read_by_live.map_or(end, |from| end.min(from)))
+}
+
+/// The frontier, when the live reading may begin there for no more points. Where points are scarce, or after a pause, it
+/// is older than the live tier, and what lies between would take a point of its own.
+fn joined_to_live(situation: &Situation<'_>) -> Option<Instant> {
+    let Situation { ladder, experience, coverage, page_size, end, .. } = *situation;
+    let frontier = coverage.intervals().last()?.till;
+    let room = f64::from(experience.pages(ladder.tiers.first()?, page_size)) * f64::from(page_size);
+    let rows = experience.rows_within(end.since(frontier))?;
+    (rows <= room).then_some(frontier)
 }
 
 /// The tier to read now. The live one comes first, unless a larger one has waited for a whole interval of its own:
@@ -130,20 +141,7 @@ fn due_tier(situation: &Situation<'_>) -> Option<Reading> {
     let now = situation.now;
     let due = situation.ladder.tiers.iter().filter(|tier| due_at(situation, tier) <= now);
     let urgent = due.min_by_key(|tier| due_at(situation, tier) + situation.pace.interval(tier))?;
-    tier_reading(situation, largest_instead_of(situation, up_to_the_frontier(situation, urgent)))
-}
-
-/// The smallest tier that leaves nothing unread behind the frontier, when that takes no more points than this one. Where
-/// points are scarce, or after a pause, the live tier is read less often than it is long.
-fn up_to_the_frontier<'t>(situation: &'t Situation<'_>, tier: &'t Tier) -> &'t Tier {
-    let frontier = situation.coverage.frontier();
-    let costs_no_more = |larger: &Tier| situation.experience.costs_no_more(larger, tier, situation.page_size);
-    let reaches_it = |larger: &&Tier| situation.end - larger.age <= frontier;
-    if reaches_it(&tier) || situation.coverage.intervals().is_empty() {
-        return tier;
-    }
-    let mut larger = situation.ladder.tiers.iter().filter(|larger| larger.age > tier.age && costs_no_more(larger));
-    larger.find(reaches_it).unwrap_or(tier)
+    tier_reading(situation, largest_instead_of(situation, urgent))
 }
 
 /// The largest tier that can be read in place of a smaller one at no more points, and would be due before that is read
@@ -162,6 +160,9 @@ fn tier_reading(situation: &Situation<'_>, tier: &Tier) -> Option<Reading> {
     if tier.age == ladder.horizon() {
         from = from.min(ladder.needed_from(clocks, now));
     }
+    if tier.age == ladder.live_age() {
+        from = from.min(joined_to_live(situation).unwrap_or(from));
+    }
     let earliest = situation.floor.max(situation.coverage.origin());
     let window = Interval::new(earliest.max(from), end)?;
     Some(Reading { window, purpose: Purpose::Tier { age: tier.age } })
@@ -174,13 +175,18 @@ fn due_at(situation: &Situation<'_>, tier: &Tier) -> Instant {
     let is_live = tier.age == situation.ladder.live_age();
     // A look that lies ahead was taken by a clock that was put back since.
     let looked_at = situation.looked_at.filter(|at| is_live && *at <= situation.now);
-    let read_at = situation.clocks.0.get(&tier.age).copied();
-    // A rung has no clock: it is read once more after a restart, for nothing.
-    let read_at = read_at.or_else(|| situation.experience.read_at(tier).filter(|at| *at <= situation.now));
+    let read_at = situation.clocks.0.get(&tier.age).copied().or_else(|| rung_read_at(situation, tier));
     match read_at.max(looked_at) {
         None => situation.now,
         Some(last) => last + situation.pace.interval(tier),
     }
+}
+
+/// A rung has no clock of its own: it is read once more after a restart, for nothing.
+fn rung_read_at(situation: &Situation<'_>, rung: &Tier) -> Option<Instant> {
+    // What is known of news goes by the ends of windows, which are not always now.
+    let lag = situation.now.since(situation.end);
+    situation.experience.read_at(rung).map(|till| till + lag).filter(|at| *at <= situation.now)
 }
 
 fn next_due(situation: &Situation<'_>, is_backfilling: bool) -> Instant {

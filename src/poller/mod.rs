@@ -153,8 +153,13 @@ impl Poller {
 
     /// How often the tiers are to be read from now on, with the points that there are and all who want some.
     fn plan_pace(&mut self) {
-        self.planned = self.ladder.with_free_rungs(&self.experience, self.page_size);
-        let demand = Demand::of(&self.planned, &self.experience, self.page_size).with_backfill(self.is_backfilling());
+        let is_backfilling = self.is_backfilling();
+        self.planned = match is_backfilling {
+            // What was never read is no news.
+            true => self.ladder.clone(),
+            false => self.ladder.with_free_rungs(&self.experience, self.page_size),
+        };
+        let demand = Demand::of(&self.planned, &self.experience, self.page_size).with_backfill(is_backfilling);
         let (pace, points_per_second) = self.purse.pace(self.account(), demand, self.points_share);
         self.pace = pace;
         let per_day = points_per_second * PointsWindow::Day.length().as_secs_f64();
@@ -164,9 +169,13 @@ impl Poller {
     /// One reading. `Some` when polling cannot go on from here.
     async fn read_once(&mut self, reading: &Reading) -> Result<Option<Ended>, ReadError> {
         self.show_reading(reading);
+        let is_stale = self.progress.horizon_is_stale();
         match self.read(reading).await {
             Ok(outcome) => {
-                self.learn(reading, &outcome);
+                self.show_done(reading, &outcome);
+                // What other filters or another zone have changed tells nothing of what calls will do.
+                let news = if is_stale { Vec::new() } else { outcome.news };
+                self.learn(reading, &Outcome { news, ..outcome });
                 Ok(None)
             }
             Err(ReadError::Stopped | ReadError::Publish(PublishError::Stopped | PublishError::Lost)) => {
@@ -343,6 +352,7 @@ impl Poller {
                 outcome => outcome?,
             };
             self.no_interlude_before = Some(Moment::now() + started.elapsed());
+            self.show_done(&live, &outcome);
             self.learn(&live, &outcome);
             Ok(())
         })
@@ -353,7 +363,6 @@ impl Poller {
             self.purse.note_news(watched, news);
         }
         self.experience.note(&self.planned, reading, outcome);
-        self.show_done(reading, outcome);
     }
 
     /// How old the calls are of which a reading brings news. Where the API shows rows hours late, a tier reaches back

@@ -101,7 +101,7 @@ impl World {
     fn complete(&mut self, reading: &Reading, n_pages: u32, brought_news: bool) {
         self.coverage.add(reading.window);
         if let Purpose::Tier { age } = reading.purpose {
-            self.clocks.read(&self.ladder, age, reading.window.till);
+            self.clocks.read(&self.ladder, age, reading.window.till + self.lag);
             self.horizon_is_stale &= age < self.ladder.horizon();
         }
         let news = if brought_news { vec![Duration::ZERO] } else { Vec::new() };
@@ -324,6 +324,7 @@ fn what_a_pause_left_out_is_a_gap_and_is_filled() {
 #[test]
 fn what_few_points_leave_between_two_live_readings_costs_none_of_its_own() {
     let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - minutes(15));
+    world.experience = Experience::expecting(100.0);
     // One reading an hour, and the live tier is fifteen minutes long.
     let limits = |resets_at| Points { limit: 24, remaining: 24, resets_at };
     let mut readings = Vec::new();
@@ -349,29 +350,42 @@ fn what_few_points_leave_between_two_live_readings_costs_none_of_its_own() {
 }
 
 #[test]
-fn after_a_pause_the_smallest_tier_that_reaches_so_far_is_read_in_place_of_the_live_one() {
-    for (pause, age) in [(minutes(10), minutes(15)), (minutes(90), minutes(120)), (minutes(150), days(1))] {
+fn after_a_pause_the_live_reading_begins_where_reading_had_stopped_if_that_costs_no_more() {
+    let busy = Experience::expecting(4000.0);
+    for (pause, experience, is_joined) in [
+        (minutes(10), &busy, true),
+        (minutes(150), &busy, true),
+        (days(2), &busy, false),
+        // Nothing is known but a quiet quarter of an hour.
+        (days(2), &Experience::default(), false),
+    ] {
         let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(3));
         world.read_all_due(1);
+        world.experience = experience.clone();
         world.now = START + pause;
         // Nothing but the live tier is due.
         world.clocks.0.iter_mut().skip(1).for_each(|(_, clock)| *clock = START + pause);
-        let purposes: Vec<Purpose> = world.read_all_due(1).iter().map(|reading| reading.purpose).collect();
-        assert_eq!(purposes, [Purpose::Tier { age }], "after {pause:?}");
+        let windows: Vec<Interval> = world.read_all_due(1).iter().map(|reading| reading.window).collect();
+        let from = if is_joined { START.min(world.now - minutes(15)) } else { world.now - minutes(15) };
+        assert_eq!(windows[0], Interval { from, till: world.now }, "after {pause:?}");
+        assert_eq!(windows.len() == 1, is_joined, "after {pause:?}: {windows:?}");
     }
 }
 
 #[test]
 fn a_rung_is_read_in_place_of_a_smaller_one_as_often_as_its_news_are_worth() {
-    // Of 60 000 rows of a month 3750 are no older than 45 hours.
-    for (news_a_day, first) in [(0, minutes(24 * 60)), (45, minutes(120))] {
+    // Of 58 000 rows of a month 3625 are no older than 45 hours.
+    let lags = [Duration::ZERO, minutes(6 * 60)];
+    let table = [(0, minutes(24 * 60)), (45, minutes(240))];
+    for (lag, (news_a_day, first)) in lags.into_iter().flat_map(|lag| table.map(|row| (lag, row))) {
         let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(30));
+        world.lag = lag;
         world.read_all_due(1);
         let month = Reading {
-            window: Interval { from: START - days(30), till: START },
+            window: Interval { from: START - days(30), till: START - lag },
             purpose: Purpose::Tier { age: days(30) },
         };
-        let outcome = Outcome { n_pages: 12, n_rows: 60_000, news: vec![minutes(30 * 60); news_a_day] };
+        let outcome = Outcome { n_pages: 12, n_rows: 58_000, news: vec![minutes(30 * 60); news_a_day] };
         world.experience.note(&world.ladder, &month, &outcome);
         world.ladder = world.ladder.with_free_rungs(&world.experience, PAGE_SIZE);
         let rung = Purpose::Tier { age: minutes(45 * 60) };
@@ -380,7 +394,7 @@ fn a_rung_is_read_in_place_of_a_smaller_one_as_often_as_its_news_are_worth() {
             world.read_all_due(1).iter().any(|reading| reading.purpose == rung)
         };
         let at = (0..3 * 24 * 60).find(is_read).map(minutes);
-        assert!(at.is_some_and(|at| at > first / 2 && at <= first), "{news_a_day} news: {at:?}");
+        assert!(at.is_some_and(|at| at > first / 2 && at <= first), "{news_a_day} news, {lag:?}: {at:?}");
     }
 }
 
