@@ -35,6 +35,8 @@ pub struct Demand {
 #[derive(Clone, Copy, Debug)]
 struct Step {
     tier: Tier,
+    /// How many shorter promises there are below it.
+    level: usize,
     pages: u32,
     rows: f64,
     news: f64,
@@ -51,11 +53,14 @@ pub struct Pace {
 
 impl Demand {
     pub fn of(ladder: &Ladder, experience: &Experience, page_size: u32) -> Self {
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<Step> = Vec::with_capacity(ladder.tiers.len());
         for tier in &ladder.tiers {
+            let below = steps.last();
             let pages = experience.pages(tier, page_size);
-            let rides = steps.last().is_some_and(|below| pages <= below.pages && tier.every >= below.tier.every);
-            steps.push(Step { tier: *tier, pages, rows: experience.rows(tier), news: experience.news(tier), rides });
+            let rides = below.is_some_and(|below| pages <= below.pages && tier.every >= below.tier.every);
+            let level = below.map_or(0, |below| below.level + usize::from(tier.every != below.tier.every));
+            let (rows, news) = (experience.rows(tier), experience.news(tier));
+            steps.push(Step { tier: *tier, level, pages, rows, news, rides });
         }
         Self { steps, adaptive: ladder.adaptive, is_backfilling: false }
     }
@@ -83,8 +88,8 @@ impl Demand {
     }
 
     fn claims(&self) -> impl Iterator<Item = Claim> {
-        self.steps.iter().enumerate().filter(|(_, step)| !step.rides).map(|(level, step)| Claim {
-            level,
+        self.steps.iter().filter(|step| !step.rides).map(|step| Claim {
+            level: step.level,
             points: f64::from(step.pages),
             every: step.tier.every,
             news: step.news,

@@ -92,7 +92,9 @@ fn free_rung(below: &Tier, above: &Tier, experience: &Experience, page_size: u32
     let room = f64::from(pages) * f64::from(page_size) * FILLED;
     let halves = std::iter::successors(Some(above.age.as_secs()), |age| Some(age / 2)).skip(1).map(Duration::from_secs);
     let between = halves.take_while(|age| *age > below.age).filter(|age| *age <= LONGEST_WINDOW);
-    let mut rungs = between.map(|age| Tier { age, every: above.every });
+    // Promised more often than its carrier it would be paid for.
+    let every = above.every.max(below.every);
+    let mut rungs = between.map(|age| Tier { age, every });
     rungs.find(|rung| experience.rows(rung) <= room && experience.pages(rung, page_size) <= pages)
 }
 

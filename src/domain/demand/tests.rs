@@ -56,6 +56,19 @@ fn a_tier_that_takes_no_more_pages_rides_on_the_one_below() {
 }
 
 #[test]
+fn a_free_rung_is_no_claim_and_leaves_the_levels_as_they_are() {
+    let experience = experience(2000, &[]);
+    for every in [DAY, Duration::from_mins(10)] {
+        let mut ladder = usual_ladder(true);
+        ladder.tiers[3].every = every;
+        let with_rung = ladder.with_free_rungs(&experience, PAGE_SIZE);
+        assert_eq!(with_rung.tiers.len(), 5);
+        let claims = |ladder: &Ladder| Demand::of(ladder, &experience, PAGE_SIZE).claims().collect::<Vec<_>>();
+        assert_eq!(claims(&with_rung), claims(&ladder));
+    }
+}
+
+#[test]
 fn the_usual_ladder_is_stretched_at_its_live_tier_alone_and_that_is_known_at_once() {
     let demand = Demand::of(&usual_ladder(true), &experience(2000, &[]), PAGE_SIZE);
     let read = pace(&demand, &day(3000, 3000));
