@@ -17,6 +17,9 @@ use super::time::Instant;
 /// is to be expected.
 const ROWS_PER_NEWS: f64 = 1000.0;
 
+/// This part of the calls is expected to change at any age, or it would never be found out that they do.
+const EXPECTED_CHANGES: f64 = 0.01;
+
 /// Of each minute, while there is something to be read for the first time.
 const PART_BESIDE_BACKFILL: f64 = 0.75;
 
@@ -114,8 +117,9 @@ impl Demand {
         if !self.adaptive {
             return every;
         }
+        let new_calls = self.steps.first().map_or(0.0, |live| live.news);
         // No news make it infinite.
-        let seconds = step.rows / ROWS_PER_NEWS / step.news;
+        let seconds = step.rows / ROWS_PER_NEWS / step.news.max(new_calls * EXPECTED_CHANGES);
         Duration::try_from_secs_f64(seconds).map_or(every, |wanted| wanted.min(every))
     }
 }

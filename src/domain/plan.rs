@@ -121,8 +121,7 @@ pub fn is_backfilling(situation: &Situation<'_>) -> bool {
 /// What was never read, oldest first. What the live reading is about to read is no gap.
 fn gaps(situation: &Situation<'_>) -> Vec<Interval> {
     let end = situation.end - situation.ladder.live_age();
-    let read_by_live = joined_to_live(situation).filter(|_| !situation.is_last);
-    situation.coverage.gaps(read_by_live.map_or(end, |from| end.min(from)))
+    situation.coverage.gaps(joined_to_live(situation).map_or(end, |from| end.min(from)))
 }
 
 /// The frontier, when the live reading may begin there for no more points. Where points are scarce, or after a pause, it
@@ -139,9 +138,17 @@ fn joined_to_live(situation: &Situation<'_>) -> Option<Instant> {
 /// where the API is so slow that the live tier is always due, the others would never be read.
 fn due_tier(situation: &Situation<'_>) -> Option<Reading> {
     let now = situation.now;
-    let due = situation.ladder.tiers.iter().filter(|tier| due_at(situation, tier) <= now);
+    let due = promised(situation).filter(|tier| due_at(situation, tier) <= now);
     let urgent = due.min_by_key(|tier| due_at(situation, tier) + situation.pace.interval(tier))?;
     tier_reading(situation, largest_instead_of(situation, urgent))
+}
+
+/// All but the rungs, which have no clocks: those are read in the place of others only, for by themselves they would cost
+/// what nobody has asked for.
+fn promised<'a>(situation: &'a Situation<'_>) -> impl Iterator<Item = &'a Tier> {
+    let live_age = situation.ladder.live_age();
+    let has_clock = move |tier: &&Tier| tier.age == live_age || situation.clocks.0.contains_key(&tier.age);
+    situation.ladder.tiers.iter().filter(has_clock)
 }
 
 /// The largest tier that can be read in place of a smaller one at no more points, and would be due before that is read
@@ -173,6 +180,10 @@ fn due_at(situation: &Situation<'_>, tier: &Tier) -> Instant {
         return situation.now;
     }
     let is_live = tier.age == situation.ladder.live_age();
+    // When nothing is read later, an end that moves while the one that the API takes is looked for is read up to now.
+    if is_live && situation.is_last && situation.coverage.frontier() < situation.end {
+        return situation.now;
+    }
     // A look that lies ahead was taken by a clock that was put back since.
     let looked_at = situation.looked_at.filter(|at| is_live && *at <= situation.now);
     let read_at = situation.clocks.0.get(&tier.age).copied().or_else(|| rung_read_at(situation, tier));
@@ -190,7 +201,7 @@ fn rung_read_at(situation: &Situation<'_>, rung: &Tier) -> Option<Instant> {
 }
 
 fn next_due(situation: &Situation<'_>, is_backfilling: bool) -> Instant {
-    let due = situation.ladder.tiers.iter().map(|tier| due_at(situation, tier)).min().unwrap_or(situation.now);
+    let due = promised(situation).map(|tier| due_at(situation, tier)).min().unwrap_or(situation.now);
     let until = if is_backfilling { due.min(situation.now + BACKFILL_AGAIN) } else { due };
     until.max(situation.now + Duration::from_secs(1))
 }

@@ -373,6 +373,41 @@ fn after_a_pause_the_live_reading_begins_where_reading_had_stopped_if_that_costs
 }
 
 #[test]
+fn a_rung_is_never_read_for_a_point_of_its_own() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(30));
+    world.read_all_due(1);
+    world.experience = Experience::expecting(2000.0);
+    world.ladder = world.ladder.with_free_rungs(&world.experience, PAGE_SIZE);
+    // It was never read, and would be due at once.
+    assert_eq!(world.next(), Next::Wait { until: START + Duration::from_secs(30), why: Why::NothingDue });
+    world.now = START + Duration::from_secs(30);
+    let purposes: Vec<Purpose> = world.read_all_due(1).iter().map(|reading| reading.purpose).collect();
+    assert_eq!(purposes, [Purpose::Tier { age: minutes(45 * 60) }], "in place of the live one");
+}
+
+#[test]
+fn when_nothing_is_read_later_an_end_that_moves_is_read_up_to_at_once() {
+    let mut world = World::new(usual_ladder(BackfillOrder::Newest), START - days(1));
+    world.lag = minutes(60);
+    world.read_all_due(1);
+    for (lag, is_last) in [(30, false), (30, true), (30, true), (20, true)] {
+        world.lag = minutes(lag);
+        let frontier = world.coverage.frontier();
+        let end = START - minutes(lag);
+        let next = next(&Situation { is_last, ..world.situation() });
+        match next {
+            Next::Read(reading) => {
+                assert!(is_last && frontier < end);
+                assert_eq!(reading.window, Interval { from: frontier.min(end - minutes(15)), till: end });
+                world.complete(&reading, 1, false);
+            }
+            Next::Wait { .. } => assert!(!is_last || frontier == end),
+        }
+    }
+    assert_eq!(world.coverage.frontier(), START - minutes(20));
+}
+
+#[test]
 fn a_rung_is_read_in_place_of_a_smaller_one_as_often_as_its_news_are_worth() {
     // Of 58 000 rows of a month 3625 are no older than 45 hours.
     let lags = [Duration::ZERO, minutes(6 * 60)];

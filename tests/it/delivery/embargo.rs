@@ -33,6 +33,25 @@ fn what_is_refused_as_too_recent_is_read_when_it_is_served() {
     assert!(feed.simulator.bugs().is_empty());
 }
 
+/// Each reading on the way to the border goes as far as it was found to be, and not in ever smaller pieces.
+#[test]
+fn the_border_of_what_is_served_is_found_in_a_few_readings() {
+    let feed = Feed::of(Scenario { refuse_recent: Duration::from_mins(10), ..standing(history(200)) });
+    feed.once();
+    let counts = feed.simulator.counts("acme", "get.calls_report");
+    assert!(counts.answered <= 10 && counts.refused["invalid_parameter_value"] <= 8, "{counts:?}");
+    assert!(counts.rows < 250, "hardly any of the 200 is read twice: {counts:?}");
+    let now = feed.simulator.now();
+    let served_till = now - SignedDuration::from_mins(13);
+    let mut calls = feed.simulator.timelines("acme");
+    calls.retain(|call| call.start < served_till && call.shown_at.is_some_and(|at| at <= now));
+    assert!(calls.len() > 100, "{} of 200 are served", calls.len());
+    let read: BTreeSet<String> = feed.events().iter().map(|event| event.record.key_text().to_owned()).collect();
+    for call in calls {
+        assert!(read.contains(&format!("acme:{}", call.id)), "{call:?}");
+    }
+}
+
 /// Rows that appear six hours after the call are none of the last fifteen minutes: the live tier finds them behind
 /// the newest row that it has seen.
 #[test]
