@@ -118,7 +118,7 @@ impl OpenAccount<'_> {
 }
 
 fn told(what: &Rewind) -> String {
-    let length = what.read_again.iter().map(|part| part.till.since(part.from)).sum();
+    let length = what.read_again.iter().map(|part| part.length()).sum();
     let mut told = format!("what started from {} on is read again, {}", what.to, short(length));
     if let Some(new) = what.newly_read {
         told += &format!("; reading starts at {} instead of {}", new.from, new.till);

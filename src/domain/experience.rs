@@ -49,6 +49,12 @@ struct Density {
     window: Duration,
 }
 
+impl Density {
+    fn rows_within(&self, length: Duration) -> f64 {
+        self.rows_per_second * length.as_secs_f64()
+    }
+}
+
 /// What a complete reading came to.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -93,7 +99,7 @@ impl Experience {
 
     /// Notes a complete reading.
     pub fn note(&mut self, ladder: &Ladder, reading: &Reading, outcome: &Outcome) {
-        let window = reading.window.till.since(reading.window.from);
+        let window = reading.window.length();
         self.note_density(outcome.n_rows, window);
         match reading.purpose {
             Purpose::Tier { age } => {
@@ -151,13 +157,13 @@ impl Experience {
 
     /// Rows of a reading of this tier, as they come to be expected.
     pub fn rows(&self, tier: &Tier) -> f64 {
-        self.density.map_or(0.0, |density| density.rows_per_second * tier.age.as_secs_f64())
+        self.density.map_or(0.0, |density| density.rows_within(tier.age))
     }
 
     /// Rows of so long a time, when something like that was read: a quiet quarter of an hour says nothing of days.
     pub fn rows_within(&self, length: Duration) -> Option<f64> {
         let density = self.density.filter(|density| density.window * STRETCHED >= length)?;
-        Some(density.rows_per_second * length.as_secs_f64())
+        Some(density.rows_within(length))
     }
 
     /// Pages of a reading of this tier: as the last one took, or by the rows of other readings.

@@ -228,6 +228,10 @@ impl Interval {
         (from < till).then_some(Self { from, till })
     }
 
+    pub fn length(self) -> Duration {
+        self.till.since(self.from)
+    }
+
     pub fn contains(self, instant: Instant) -> bool {
         self.from <= instant && instant < self.till
     }

@@ -55,7 +55,7 @@ pub async fn rewind(arguments: RewindArguments) -> Result<ExitCode, Failure> {
 fn tell(name: &str, rewound: &Rewound, out: &mut impl Write) -> io::Result<()> {
     let Rewound { stream, what } = rewound;
     let to = what.to;
-    let length = |parts: &[Interval]| short(parts.iter().map(|part| part.till.since(part.from)).sum::<Duration>());
+    let length = |parts: &[Interval]| short(parts.iter().map(|part| part.length()).sum::<Duration>());
     if !what.read_again.is_empty() {
         writeln!(out, "{name}, {stream}: what started from {to} on is read again, {}", length(&what.read_again))?;
     }

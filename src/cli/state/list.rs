@@ -103,7 +103,7 @@ fn gaps(coverage: &Coverage) -> String {
     if gaps.is_empty() {
         return "none".to_owned();
     }
-    let missing = gaps.iter().map(|gap| gap.till.since(gap.from)).sum::<Duration>();
+    let missing = gaps.iter().map(|gap| gap.length()).sum::<Duration>();
     format!("{} ({})", gaps.len(), short(missing))
 }
 

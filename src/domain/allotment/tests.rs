@@ -36,6 +36,7 @@ fn points_to_spare_go_where_the_news_are() {
     let read = intervals(&claims, Some(1000.0 / DAY));
     assert!(read[0] < Duration::from_secs(120), "{read:?}");
     assert!(read[1] < Duration::from_secs(1200) && read[1] > read[0], "{read:?}");
+    assert!(read[2] > Duration::from_hours(4), "{read:?}");
     let read = intervals(&claims, Some(1_000_000.0 / DAY));
     assert_eq!(read[..2], [Duration::from_secs(30), Duration::from_mins(6)]);
     assert_eq!(read[2], Duration::from_hours(24), "who brings no news is read as promised");

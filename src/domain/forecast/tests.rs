@@ -200,7 +200,7 @@ impl Rehearsal {
     }
 
     fn read(&mut self, reading: &Reading) {
-        let length = reading.window.till.since(reading.window.from);
+        let length = reading.window.length();
         let n_pages = self.reader.pages(length);
         PointsWindow::ALL.into_iter().for_each(|window| *self.spent.entry(window).or_default() += u64::from(n_pages));
         self.go_to(self.now + Duration::from_secs(n_pages.into()));
